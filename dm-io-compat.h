@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * dm-io: the one place that knows kernel versions and architectures
+ *
+ * Where it can, it asks for the feature and not for the version: stable series
+ * take backports.
+ */
+#ifndef DM_IO_COMPAT_H
+#define DM_IO_COMPAT_H
+
+#include <linux/blk_types.h>
+#include <linux/bvec.h>
+#include <linux/mm.h>
+#include <linux/pgtable.h>
+#include <linux/vmalloc.h>
+
+/*
+ * bio_endio() lets go of the block cgroup on every kernel so far. Should it not,
+ * or should the bio carry more, bio_uninit() has work to do.
+ */
+static inline bool bio_holds_references(const struct bio *bio)
+{
+#ifdef CONFIG_BLK_CGROUP
+	if (bio->bi_blkg)
+		return true;
+#endif
+#ifdef CONFIG_BLK_INLINE_ENCRYPTION
+	if (bio->bi_crypt_context)
+		return true;
+#endif
+#ifdef CONFIG_BLK_DEV_INTEGRITY
+	if (bio->bi_integrity)
+		return true;
+#endif
+	return false;
+}
+
+/* Is @page the one behind @previous in physical memory? */
+static inline bool page_follows(const struct page *page,
+				const struct page *previous)
+{
+#if defined(CONFIG_SPARSEMEM) && !defined(CONFIG_SPARSEMEM_VMEMMAP)
+	return page_to_pfn(page) == page_to_pfn(previous) + 1;
+#else
+	return page == previous + 1;
+#endif
+}
+
+/* is_vmalloc_addr() does not know of the data of modules, if that is apart. */
+static inline bool is_module_data(const void *data)
+{
+#if defined(CONFIG_MODULES) && defined(MODULES_VADDR)
+	unsigned long addr = (unsigned long)data;
+
+	return addr >= MODULES_VADDR && addr < MODULES_END;
+#else
+	return false;
+#endif
+}
+
+/*
+ * A walk along the pages of memory that is contiguous only virtually. It goes
+ * up by one page at each call, and nobody unmaps the memory meanwhile. So where
+ * an architecture lends us its page table, an entry found for one page leads to
+ * the next ones. To find the first costs more than to ask for two pages.
+ */
+struct vmap_walk {
+#ifdef CONFIG_X86_64
+	const pte_t *pte;
+#endif
+};
+
+/* The page at @addr, of @bytes to come; NULL where nothing is mapped. */
+static __always_inline struct page *
+vmap_walk_page(struct vmap_walk *walk, unsigned long addr, unsigned int bytes)
+{
+#ifdef CONFIG_X86_64
+	if (likely(walk->pte && (addr & ~PMD_MASK))) {
+		walk->pte++;
+	} else if (bytes > 2 * PAGE_SIZE) {
+		unsigned int level;
+
+		walk->pte = lookup_address(addr, &level);
+		if (walk->pte && level != PG_LEVEL_4K)
+			walk->pte = NULL;
+	} else {
+		walk->pte = NULL;
+	}
+	if (likely(walk->pte)) {
+		pte_t pte = READ_ONCE(*walk->pte);
+
+		return likely(pte_present(pte)) ? pte_page(pte) : NULL;
+	}
+#endif
+	return vmalloc_to_page((void *)addr);
+}
+
+/*
+ * For the tests
+ */
+
+#include <linux/blk-mq.h>
+#include <linux/blkdev.h>
+
+/* Disks whose limits are the default, the bio-based one with a write cache. */
+#ifdef BLK_FEAT_WRITE_CACHE
+
+static inline struct gendisk *alloc_cached_bio_disk(void)
+{
+	struct queue_limits limits = {
+		.features = BLK_FEAT_WRITE_CACHE | BLK_FEAT_FUA,
+	};
+	struct gendisk *disk = blk_alloc_disk(&limits, NUMA_NO_NODE);
+
+	return IS_ERR(disk) ? NULL : disk;
+}
+
+static inline struct gendisk *alloc_mq_disk(struct blk_mq_tag_set *tags,
+					    void *data)
+{
+	struct gendisk *disk = blk_mq_alloc_disk(tags, NULL, data);
+
+	return IS_ERR(disk) ? NULL : disk;
+}
+
+#else
+
+static inline struct gendisk *alloc_cached_bio_disk(void)
+{
+	struct gendisk *disk = blk_alloc_disk(NUMA_NO_NODE);
+
+	if (disk)
+		blk_queue_write_cache(disk->queue, true, true);
+	return disk;
+}
+
+static inline struct gendisk *alloc_mq_disk(struct blk_mq_tag_set *tags,
+					    void *data)
+{
+	struct gendisk *disk = blk_mq_alloc_disk(tags, data);
+
+	return IS_ERR(disk) ? NULL : disk;
+}
+
+#endif
+
+/* Bios went without a write hint for some years. */
+#if __has_include(<linux/rw_hint.h>)
+
+static inline unsigned char bio_write_hint(const struct bio *bio)
+{
+	return (__force unsigned char)bio->bi_write_hint;
+}
+
+static inline void bio_set_write_hint(struct bio *bio, unsigned char hint)
+{
+	bio->bi_write_hint = (__force enum rw_hint)hint;
+}
+
+#else
+
+static inline unsigned char bio_write_hint(const struct bio *bio)
+{
+	return 0;
+}
+
+static inline void bio_set_write_hint(struct bio *bio, unsigned char hint)
+{
+}
+
+#endif
+
+#endif /* DM_IO_COMPAT_H */
