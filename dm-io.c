@@ -845,13 +845,15 @@ static noinline void fail_misaligned(struct io_call *call, unsigned int bits)
 		unsigned int region = __ffs(regions);
 		struct block_device *bdev = call->where[region].bdev;
 		u64 bytes = region_bytes(call, region);
+		unsigned int mask;
 
 		if (!bytes)
 			continue;
 		/* What is odd may lie behind the end of this region. */
 		if (borrowed)
 			measure_vecs(buffer, bytes, &bits);
-		if (is_misaligned(bits, alignment_mask(bdev, bdev_logical_block_size(bdev)))) {
+		mask = alignment_mask(bdev, bdev_logical_block_size(bdev));
+		if (is_misaligned(bits, mask)) {
 			call->live &= ~BIT(region);
 			call->num_live--;
 			call->failed |= BIT(region);
@@ -1019,7 +1021,7 @@ static bool clone_bio(struct io_request *request, struct block_device *bdev,
 
 	if (bio_init_clone(bdev, bio, source, GFP_NOIO))
 		return false;
-	bio->bi_opf = opf;
+	bio->bi_opf = opf | (bio->bi_opf & REQ_INTEGRITY);
 	if (bytes < bio->bi_iter.bi_size)
 		bio_trim(bio, 0, bytes >> SECTOR_SHIFT);
 	return true;
