@@ -757,8 +757,8 @@ static __always_inline bool region_is_good(const struct io_region *where,
 	if (unlikely(where->count > num_sectors ||
 		     where->sector > num_sectors - where->count))
 		return false;
-	if (unlikely((where->sector | where->count) &
-		     ((block >> SECTOR_SHIFT) - 1)))
+	if (unlikely((where->sector | where->count) << SECTOR_SHIFT &
+		     (block - 1)))
 		return false;
 	return !op_is_write(opf) || !bdev_read_only(where->bdev);
 }
@@ -1493,6 +1493,74 @@ static __always_inline bool straight_buffer(struct buffer *buffer, u64 bytes,
 	.iter.bi_size = UINT_MAX,	\
 }
 
+/*
+ * The shortest way: one region, and an array or a single page. All checks come
+ * before a request is taken, so there is nothing to undo.
+ */
+static __always_inline bool
+straight_one(enum buffer_kind kind, void *data, unsigned int offset,
+	     const struct io_region *where, blk_opf_t opf,
+	     io_notify_fn fn, void *context)
+{
+	struct buffer buffer = STRAIGHT_BUFFER;
+	struct chunk chunk __uninitialized;
+	struct io_request *first;
+	unsigned int mask, bits;
+	struct page *page = NULL;
+	u64 bytes;
+
+	if (kind == BUFFER_VMALLOC)
+		offset = offset_in_page(data);
+	if (unlikely(!data || !straight_regions(1, where, opf, &bytes, &mask)))
+		return false;
+	if (kind != BUFFER_BVEC && unlikely(bytes > PAGE_SIZE - offset))
+		return false;
+
+	if (kind == BUFFER_BVEC) {
+		if (unlikely(!measure_vecs(&buffer, bytes, &bits) ||
+			     buffer.num_vecs > BORROWED_VECS))
+			return false;
+	} else {
+		bits = offset;
+		page = kind == BUFFER_PAGES ? buffer.pages->page :
+					      vmalloc_to_page(data);
+		if (unlikely(!page))
+			return false;
+	}
+	if (unlikely(is_misaligned(bits, mask) || no_memory()))
+		return false;
+	first = this_cpu_xchg(request_stash.slot, NULL);
+	if (unlikely(!first))
+		return false;
+
+	chunk.bytes = bytes;
+	chunk.iter = (struct bvec_iter) { };
+	if (kind == BUFFER_BVEC) {
+		chunk.table = buffer.bvec;
+		chunk.num_vecs = buffer.num_vecs;
+	} else {
+		chunk.table = first->vecs;
+		chunk.num_vecs = 1;
+		bvec_set_page(chunk.table, page, bytes, offset);
+	}
+	if (kind == BUFFER_VMALLOC)
+		flush_kernel_vmap_range(data, bytes);
+
+	first->extras = false;
+	first->table = NULL;
+	first->error = 0;
+	first->fn = fn;
+	first->context = context;
+	if (kind == BUFFER_VMALLOC && !op_is_write(opf)) {
+		first->extras = true;
+		first->next = NULL;
+	}
+	note_read(first, opf, &buffer, &chunk);
+	atomic_set(&first->pending, 1);
+	straight_submit(first, 1, where, opf, &chunk);
+	return true;
+}
+
 /* Either the whole call, or nothing. */
 static __always_inline bool
 straight_async(enum buffer_kind kind, void *data, unsigned int offset,
@@ -1560,18 +1628,6 @@ undo:
 		first->next = NULL;
 	free_requests(first);
 	return false;
-}
-
-/* Apart for the sake of those with one region: a plug is a large thing. */
-static noinline bool
-straight_many(enum buffer_kind kind, void *data, unsigned int offset,
-	      unsigned int num_regions, const struct io_region *where,
-	      blk_opf_t opf, io_notify_fn fn, void *context)
-{
-	struct blk_plug plug __uninitialized;
-
-	return straight_async(kind, data, offset, num_regions, where, opf, fn,
-			      context, &plug);
 }
 
 /* The same on the stack, for one region. */
@@ -1691,26 +1747,66 @@ run_other(unsigned int num_regions, struct io_region *where, int rw,
 	return ret;
 }
 
+/* With several regions there is a plug: a large thing, so this is apart. */
+static noinline int
+start_many(unsigned int num_regions, struct io_region *where, int rw,
+	   enum buffer_kind kind, void *data, unsigned int offset,
+	   io_notify_fn fn, void *context)
+{
+	struct blk_plug plug __uninitialized;
+
+	if (likely(straight_async(kind, data, offset, num_regions, where,
+				  (__force blk_opf_t)rw, fn, context, &plug)))
+		return 0;
+	return run_other(num_regions, where, rw, kind, data, offset, fn,
+			 context, NULL);
+}
+
+/* So is what needs a table, with the kind known to the compiler. */
+static noinline int start_pages(struct io_region *where, int rw, void *data,
+				unsigned int offset, io_notify_fn fn,
+				void *context)
+{
+	if (likely(straight_async(BUFFER_PAGES, data, offset, 1, where,
+				  (__force blk_opf_t)rw, fn, context, NULL)))
+		return 0;
+	return run_other(1, where, rw, BUFFER_PAGES, data, offset, fn, context,
+			 NULL);
+}
+
+static noinline int start_vmalloc(struct io_region *where, int rw, void *data,
+				  io_notify_fn fn, void *context)
+{
+	if (likely(straight_async(BUFFER_VMALLOC, data, 0, 1, where,
+				  (__force blk_opf_t)rw, fn, context, NULL)))
+		return 0;
+	return run_other(1, where, rw, BUFFER_VMALLOC, data, 0, fn, context,
+			 NULL);
+}
+
 static __always_inline int
 start_async(unsigned int num_regions, struct io_region *where, int rw,
 	    enum buffer_kind kind, void *data, unsigned int offset,
 	    io_notify_fn fn, void *context)
 {
-	blk_opf_t opf = (__force blk_opf_t)rw;
-
 	__might_sleep(__FILE__, __LINE__);
 	if (unlikely(!fn))
 		return -EINVAL;
-	if (num_regions == 1 && kind != BUFFER_VIRTUAL) {
-		if (likely(straight_async(kind, data, offset, 1, where, opf, fn,
-					  context, NULL)))
-			return 0;
-	} else if (straight_many(kind, data, offset, num_regions, where, opf,
-				 fn, context)) {
+	if (kind == BUFFER_BIO)
+		return run_other(num_regions, where, rw, kind, data, offset,
+				 fn, context, NULL);
+	if (unlikely(num_regions != 1 || !where) || kind == BUFFER_VIRTUAL)
+		return start_many(num_regions, where, rw, kind, data, offset,
+				  fn, context);
+	if (kind == BUFFER_PAGES && where->count > PAGE_SECTORS)
+		return start_pages(where, rw, data, offset, fn, context);
+	if (kind == BUFFER_VMALLOC && where->count > PAGE_SECTORS)
+		return start_vmalloc(where, rw, data, fn, context);
+	if (likely(straight_one(kind, data, offset, where,
+				(__force blk_opf_t)rw, fn, context)))
 		return 0;
-	}
-	return run_other(num_regions, where, rw, kind, data, offset, fn,
-			 context, NULL);
+	return start_many(num_regions, where, rw, kind, data, offset, fn,
+			  context);
 }
 
 static __always_inline int
