@@ -10,6 +10,7 @@
 
 #include <linux/blk_types.h>
 #include <linux/bvec.h>
+#include <linux/dm-io.h>
 #include <linux/mm.h>
 #include <linux/pgtable.h>
 #include <linux/vmalloc.h>
@@ -144,8 +145,8 @@ static inline struct gendisk *alloc_mq_disk(struct blk_mq_tag_set *tags,
 
 #endif
 
-/* Bios went without a write hint for some years. */
-#if __has_include(<linux/rw_hint.h>)
+/* Bios went without a write hint for some years. It came back with a header. */
+#ifdef _LINUX_RW_HINT_H
 
 static inline unsigned char bio_write_hint(const struct bio *bio)
 {
@@ -169,5 +170,38 @@ static inline void bio_set_write_hint(struct bio *bio, unsigned char hint)
 }
 
 #endif
+
+/*
+ * The kernel's own dm_io() for the benchmark. Its arguments and those of its
+ * callback came one by one, in the middle of stable series too.
+ */
+typedef int (dm_io_four_fn)(struct dm_io_request *, unsigned int,
+			    struct dm_io_region *, unsigned long *);
+typedef int (dm_io_five_fn)(struct dm_io_request *, unsigned int,
+			    struct dm_io_region *, unsigned long *,
+			    unsigned short);
+typedef int (dm_io_six_fn)(struct dm_io_request *, unsigned int,
+			   struct dm_io_region *, unsigned long *,
+			   unsigned long *, unsigned short);
+
+/* dm_io where it is of that type, for the branch that is taken only then. */
+#define dm_io_if(type)							\
+	__builtin_choose_expr(__same_type(dm_io, type), dm_io, (type *)NULL)
+
+#define kernel_dm_io(request, num_regions, where, error)		\
+	__builtin_choose_expr(__same_type(dm_io, dm_io_four_fn),	\
+		dm_io_if(dm_io_four_fn)((request), (num_regions),	\
+					(where), (error)),		\
+	__builtin_choose_expr(__same_type(dm_io, dm_io_five_fn),	\
+		dm_io_if(dm_io_five_fn)((request), (num_regions),	\
+					(where), (error), 0),		\
+		dm_io_if(dm_io_six_fn)((request), (num_regions),	\
+				       (where), (error), NULL, 0)))
+
+/* The callback it takes, of one with two arguments and one with three. */
+#define kernel_dm_io_callback(two, three)				\
+	__builtin_choose_expr(						\
+		__same_type(((struct dm_io_notify *)NULL)->fn, &(two)),	\
+		(two), (three))
 
 #endif /* DM_IO_COMPAT_H */

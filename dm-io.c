@@ -1702,8 +1702,8 @@ void dm_io_put(unsigned int num_pages)
 	might_sleep();
 	mutex_lock(&reserve.resize);
 	if (num_pages > reserve.wanted) {
-		pr_warn("%u pages put back, but only %u are reserved\n",
-			num_pages, reserve.wanted);
+		pr_warn("%s: %u pages put back, but only %u are reserved\n",
+			__func__, num_pages, reserve.wanted);
 		num_pages = reserve.wanted;
 	}
 	shrink_reserve(num_pages);
