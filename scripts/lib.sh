@@ -1,0 +1,825 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Functions the scripts of this directory share. To be sourced by a script that
+# has `set -eu`:
+#
+#	. "$(dirname "$0")/lib.sh"
+#
+# Functions that print a result run in a subshell, so that none of their
+# variables leak and `dir=$(kernel_source 6.12)` ends the calling script when
+# they fail. Progress goes to descriptor 3, a copy of the script's standard
+# output, and is seen from within a command substitution as well.
+
+script_start=$(date +%s)
+exec 3>&1
+
+# A day: package lists older than that are refreshed before they are used.
+lists_max_age=86400
+
+# elapsed - print the seconds since the script started
+elapsed() {
+	printf '%d\n' "$(($(date +%s) - script_start))"
+}
+
+# say MESSAGE - one line of progress with the time since the script started
+say() {
+	printf '[%4ds] %s\n' "$(elapsed)" "$*" >&3
+}
+
+# die MESSAGE [LOG] - say why, name the full log, give up
+die() {
+	printf 'error: %s\n' "$1" >&2
+	if [ -n "${2-}" ]; then
+		printf 'full log: %s\n' "$2" >&2
+	fi
+	exit 1
+}
+
+# cache_dir - print the directory of everything downloaded or built
+cache_dir() (
+	[ -n "${XDG_CACHE_HOME:-${HOME-}}" ] ||
+		die "neither HOME nor XDG_CACHE_HOME is set: set one, downloads are kept below it"
+	dir=${XDG_CACHE_HOME:-$HOME/.cache}/dm-io
+	mkdir -p "$dir" || die "cannot create $dir: set XDG_CACHE_HOME to a directory that can be written"
+	printf '%s\n' "$dir"
+)
+
+# with_lock NAME COMMAND... - run the command while no other script holds NAME
+with_lock() (
+	lock=$(cache_dir)/$1.lock || exit 1
+	name=$1
+	shift
+	exec 9>"$lock"
+	if ! flock -n 9; then
+		say "waiting for another run that holds the lock $lock"
+		flock -w 900 9 ||
+			die "the lock for $name was not released in 15 minutes: end the run that holds $lock"
+	fi
+	"$@"
+)
+
+# older_than SECONDS FILE - true when FILE was changed that long ago, or is missing
+older_than() (
+	changed=$(stat -c %Y "$2" 2>/dev/null) || exit 0
+	[ $(($(date +%s) - changed)) -gt "$1" ]
+)
+
+# as_root COMMAND... - run the command as root
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif [ -t 0 ]; then
+		sudo "$@"
+	else
+		sudo -n "$@"
+	fi
+}
+
+can_be_root() {
+	[ "$(id -u)" = 0 ] || command -v sudo >/dev/null
+}
+
+# new_log NAME - print the path of a log for this run; those of the last week stay
+new_log() (
+	dir=$(cache_dir)/log || exit 1
+	mkdir -p "$dir"
+	find "$dir" -type f -mtime +7 -delete
+	printf '%s\n' "$dir/$1-$(date +%Y%m%d-%H%M%S)-$$.log"
+)
+
+#
+# Packages
+#
+
+package_installed() {
+	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+package_offered() {
+	package_installed "$1" || [ -n "$(apt-cache madison "$1")" ]
+}
+
+# refresh_lists - bring the package lists of this system up to date, at most
+# once a day; being offline is no error
+refresh_lists() (
+	stamp=$(cache_dir)/apt/lists-refreshed || exit 1
+	older_than $lists_max_age "$stamp" || exit 0
+	mkdir -p "${stamp%/*}"
+	if [ ! -e "$stamp" ]; then
+		recent=$(find /var/lib/apt/lists -maxdepth 1 -type f -name '*Packages*' \
+			-newermt "@$(($(date +%s) - lists_max_age))" 2>/dev/null | head -n 1)
+		[ -z "$recent" ] || exit 0
+	fi
+	# Without asking for a password: the lists that are there may do.
+	if [ "$(id -u)" != 0 ] && ! sudo -n true 2>/dev/null; then
+		exit 0
+	fi
+	say "refreshing the package lists"
+	log=$(cache_dir)/apt/update.log
+	as_root apt-get update -o Acquire::Retries=0 -o Acquire::http::Timeout=20 \
+		>"$log" 2>&1 ||
+		say "not all package lists could be refreshed (offline?), going on; log: $log"
+	touch "$stamp"
+)
+
+# forget_lists - have the package lists refreshed when they are used next
+forget_lists() {
+	rm -rf "$(cache_dir)/apt/resolved" "$(cache_dir)/apt/other/refreshed"
+	touch -d @0 "$(cache_dir)/apt/lists-refreshed"
+}
+
+# need PACKAGE... - install those that are missing; `a|b` is content with either
+need() (
+	missing=
+	for package in "$@"; do
+		found=
+		for alternative in $(printf '%s\n' "$package" | tr '|' ' '); do
+			if package_installed "$alternative"; then
+				found=yes
+			fi
+		done
+		[ -n "$found" ] || missing="$missing ${package%%|*}"
+	done
+	[ -n "$missing" ] || exit 0
+	command -v apt-get >/dev/null ||
+		die "no apt-get here, but these Debian packages are needed:$missing"
+	can_be_root ||
+		die "packages are missing, run as root: apt-get install --no-install-recommends$missing"
+	with_lock install need_install "$missing"
+)
+
+need_install() {
+	log=$(cache_dir)/apt/install.log
+	mkdir -p "${log%/*}"
+	refresh_lists
+	say "installing$1"
+	set -f
+	# shellcheck disable=SC2086 # a list of words
+	set -- $1
+	set +f
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y \
+		--no-install-recommends -o DPkg::Lock::Timeout=300 "$@" \
+		>"$log" 2>&1 </dev/null ||
+		die "could not install $*, run as root: apt-get update && apt-get install --no-install-recommends $*" "$log"
+}
+
+# debian_mirror - print the mirror of Debian's main archive apt is configured with
+debian_mirror() (
+	# shellcheck disable=SC2016 # apt's variables
+	apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(REPO_URI)' |
+		sed -n '/^Debian|Debian|/{s///p;q}'
+)
+
+# apt_config STATE - print the apt configuration file of a package state:
+# `configured` is what this system has, `other` a private one in the cache with
+# the same mirror's newest suites
+apt_config() (
+	dir=$(cache_dir)/apt || exit 1
+	mkdir -p "$dir"
+	config=$dir/$1.conf
+	{
+		echo 'Acquire::Retries "0";'
+		echo 'Acquire::http::Timeout "20";'
+		# The cache need not be readable for apt's own user.
+		echo 'APT::Sandbox::User "root";'
+		if [ "$1" = other ]; then
+			echo "Dir::Etc::SourceList \"/dev/null\";"
+			echo "Dir::Etc::SourceParts \"$dir/other/sources\";"
+			echo "Dir::Etc::Preferences \"/dev/null\";"
+			echo "Dir::Etc::PreferencesParts \"/dev/null\";"
+			echo "Dir::State::Lists \"$dir/other/lists\";"
+			echo "Dir::Cache \"$dir/other/cache\";"
+			echo 'Acquire::Languages "none";'
+			# Testing becomes stable some day.
+			echo 'Acquire::AllowReleaseInfoChange "true";'
+			echo '#clear APT::Update::Post-Invoke;'
+			echo '#clear APT::Update::Post-Invoke-Success;'
+		fi
+	} >"$config.$$"
+	mv "$config.$$" "$config"
+	printf '%s\n' "$config"
+)
+
+# newest_suites MIRROR DIRECTORY - print where the newest kernels are: backports to
+# stable and testing, by code name since mirrors may lag with the aliases
+newest_suites() (
+	for alias in stable testing; do
+		/usr/lib/apt/apt-helper download-file "${1%/}/dists/$alias/InRelease" \
+			"$2/$alias" >"$2/codename.log" 2>&1 || continue
+		codename=$(sed -n '/^Codename: /{s///p;q}' "$2/$alias")
+		case $alias:$codename in
+		*:) ;;
+		stable:*) printf '%s-backports ' "$codename" ;;
+		testing:*) printf '%s ' "$codename" ;;
+		esac
+	done
+)
+
+# refresh_other - fetch the package lists of the newest suites, at most once a day
+refresh_other() (
+	dir=$(cache_dir)/apt || exit 1
+	older_than $lists_max_age "$dir/other/refreshed" || exit 0
+	mirror=$(debian_mirror)
+	if [ -z "$mirror" ]; then
+		refresh_lists
+		mirror=$(debian_mirror)
+	fi
+	[ -n "$mirror" ] ||
+		die "apt knows no mirror of Debian here: add one to its sources and run apt-get update"
+	mkdir -p "$dir/other/sources" "$dir/other/lists/partial" \
+		"$dir/other/cache/archives/partial"
+	suites=$(newest_suites "$mirror" "$dir/other")
+	if [ -z "$suites" ]; then
+		say "could not ask $mirror for its newest suites (offline?), going on; log: $dir/other/codename.log"
+		exit 0
+	fi
+	{
+		echo "Types: deb"
+		echo "URIs: $mirror"
+		echo "Suites: ${suites% }"
+		echo "Components: main"
+		echo "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg"
+	} >"$dir/other/sources/other.sources"
+	say "fetching the package lists of ${suites% }"
+	config=$(apt_config other)
+	apt-get -c "$config" update >"$dir/other/update.log" 2>&1 ||
+		say "not all could be fetched (offline?), going on; log: $dir/other/update.log"
+	touch "$dir/other/refreshed"
+)
+
+# apt_find STATE SERIES PACKAGE... - print `PACKAGE VERSION` of the newest version
+# in that series of the first package that has one
+apt_find() (
+	config=$(apt_config "$1") || exit 1
+	series=$2
+	shift 2
+	for package in "$@"; do
+		found=$(apt-cache -c "$config" madison "$package" 2>/dev/null |
+			awk -v series="$series" '
+				{ gsub(/ *\| */, "|"); split($0, field, "|") }
+				field[3] ~ /Packages$/ && index(field[2], series ".") == 1 {
+					sub(/^ */, "", field[1])
+					print field[1], field[2]
+					exit
+				}')
+		if [ -n "$found" ]; then
+			printf '%s\n' "$found"
+			exit 0
+		fi
+	done
+	exit 1
+)
+
+# apt_depends STATE PACKAGE VERSION - print what it depends on, one name a line
+apt_depends() (
+	config=$(apt_config "$1") || exit 1
+	apt-cache -c "$config" show "$2=$3" | sed -n 's/^Depends: //p' | head -n 1 |
+		tr ',' '\n' | sed 's/^ *//; s/[ |].*//'
+)
+
+# kernel_lists_resolve KIND SERIES - print `STATE VERSION PACKAGE...`, what has to
+# be fetched for the `source`, `image` or `headers` of a series
+kernel_lists_resolve() (
+	kind=$1
+	series=$2
+	case $kind in
+	source) candidates=linux-source-$series ;;
+	*) candidates="linux-$kind-$series-cloud-amd64 linux-$kind-cloud-amd64" ;;
+	esac
+	for state in configured other; do
+		case $state in
+		configured) refresh_lists ;;
+		other) refresh_other ;;
+		esac
+		# shellcheck disable=SC2086 # a list of words
+		found=$(apt_find $state "$series" $candidates) || continue
+		meta=${found% *}
+		version=${found#* }
+		if [ "$kind" = source ]; then
+			echo "$state $version $meta"
+			exit 0
+		fi
+		package=$(apt_depends $state "$meta" "$version" |
+			grep -x "linux-$kind-[0-9].*" | head -n 1)
+		[ -n "$package" ] || continue
+		# Newer images are split in kernel and modules.
+		others=$(apt_depends $state "$package" "$version" |
+			grep -Ex 'linux-(base|binary|modules|headers|kbuild)-[0-9].*' |
+			tr '\n' ' ')
+		echo "$state $version $package $others"
+		exit 0
+	done
+	exit 1
+)
+
+# kernel_resolve KIND SERIES - the same, remembered for as long as the lists are
+kernel_resolve() (
+	memory=$(cache_dir)/apt/resolved/$1-$2 || exit 1
+	if ! older_than $lists_max_age "$memory" &&
+	   [ -z "$(find /var/lib/apt/lists -maxdepth 0 -newer "$memory")" ]; then
+		cat "$memory"
+		exit 0
+	fi
+	mkdir -p "${memory%/*}"
+	found=$(kernel_lists_resolve "$1" "$2") || exit 1
+	printf '%s\n' "$found" >"$memory.$$"
+	mv "$memory.$$" "$memory"
+	printf '%s\n' "$found"
+)
+
+# kernel_series - print the series the mirror offers the source of, one a line
+kernel_series() (
+	refresh_lists
+	refresh_other
+	for state in configured other; do
+		config=$(apt_config $state) || exit 1
+		apt-cache -c "$config" search --names-only '^linux-source-[0-9.]+$'
+	done | sed -n 's/^linux-source-\([0-9.]*\) .*/\1/p' | sort -Vu
+)
+
+# What a download that failed is told apart by: newer lists may know better.
+download_failed=75
+
+# fetch_packages STATE VERSION DIRECTORY PACKAGE... - download and unpack them
+fetch_packages() (
+	config=$(apt_config "$1") || exit 1
+	version=$2
+	dir=$3
+	shift 3
+	log=$(cache_dir)/apt/download.log
+	mkdir -p "$dir/deb"
+	for package in "$@"; do
+		# The signed image and its meta package share a version, the
+		# tools a package depends on may have another.
+		printf '%s=%s\n' "$package" "$version"
+	done >"$dir/list"
+	if ! (cd "$dir/deb" && xargs apt-get -c "$config" download <"$dir/list") \
+		>"$log" 2>&1; then
+		say "could not download $*; log: $log"
+		exit 1
+	fi
+	for package in "$dir"/deb/*.deb; do
+		dpkg-deb -f "$package" Depends >>"$dir/depends"
+		dpkg -x "$package" "$dir" >>"$log" 2>&1 ||
+			die "could not unpack $package" "$log"
+	done
+	rm -rf "$dir/deb" "$dir/list"
+)
+
+# kernel_fetch KIND SERIES - print the directory with the unpacked packages,
+# fetched when there is none yet or the mirror offers a newer version
+kernel_fetch() (
+	kind=$1
+	series=$2
+	store=$(cache_dir)/$kind/$series || exit 1
+	found=
+	case $series in
+	*[!0-9.]* | '' | [!0-9]* | *.) die "'$series' is no kernel series: give one like 6.12" ;;
+	esac
+	command -v apt-get >/dev/null ||
+		die "kernels are fetched with apt-get: this needs a Debian system"
+	[ "$(dpkg --print-architecture)" = amd64 ] ||
+		die "only Debian's kernels for amd64 are known here, this system is $(dpkg --print-architecture)"
+	for lists in known refreshed; do
+		status=0
+		if [ $lists = refreshed ]; then
+			forget_lists
+		fi
+		found=$(kernel_resolve "$kind" "$series") || continue
+		version=${found#* }
+		version=${version%% *}
+		with_lock "$kind-$series" kernel_fetch_version "$kind" \
+			"$store" "$version" "$found" || status=$?
+		case $status in
+		0) ;;
+		"$download_failed") continue ;;
+		*) exit 1 ;;
+		esac
+		touch "$store/$version/complete"
+		printf '%s\n' "$store/$version"
+		exit 0
+	done
+	complete=$(find "$store" -mindepth 2 -maxdepth 2 -name complete \
+		-printf '%T@ %h\n' 2>/dev/null | sort -rn | head -n 1)
+	if [ -n "$complete" ]; then
+		say "going on with ${complete#* }, fetched earlier"
+		printf '%s\n' "${complete#* }"
+		exit 0
+	fi
+	[ -n "$found" ] ||
+		die "the mirror offers no $kind of Linux $series; it offers: $(kernel_series | tr '\n' ' ')"
+	die "could not fetch the $kind of Linux $series" "$(cache_dir)/apt/download.log"
+)
+
+# kernel_fetch_version KIND STORE VERSION 'STATE VERSION PACKAGE...'
+kernel_fetch_version() (
+	kind=$1
+	dir=$2/$3
+	new=$2/new
+	version=$3
+	[ ! -e "$dir/complete" ] || exit 0
+	# shellcheck disable=SC2086 # a list of words
+	set -- $4
+	state=$1
+	shift 2
+	rm -rf "$dir" "$new"
+	mkdir -p "$new"
+	say "downloading $* ($version)"
+	fetch_packages "$state" "$version" "$new" "$@" || exit $download_failed
+	case $kind in
+	source) unpack_source "$new" ;;
+	image) unpack_image "$new" ;;
+	headers) unpack_headers "$new" "$dir" "$1" ;;
+	esac || exit 1
+	mv "$new" "$dir"
+	touch "$dir/complete"
+	# A superseded version may still be in use by another run.
+	for complete in "${dir%/*}"/*/complete; do
+		if older_than 86400 "$complete"; then
+			rm -rf "${complete%/complete}"
+		fi
+	done
+)
+
+unpack_source() {
+	say "unpacking the kernel source"
+	need xz-utils || return 1
+	tar -C "$1" -xf "$1"/usr/src/linux-source-*.tar.* --strip-components=1 \
+		--one-top-level=linux || die "could not unpack $1/usr/src"
+	rm -rf "${1:?}/usr"
+}
+
+unpack_image() {
+	need kmod || return 1
+	if [ -d "$1/usr/lib/modules" ]; then
+		mkdir -p "$1/lib"
+		mv "$1/usr/lib/modules" "$1/lib/" || return 1
+	fi
+	# The series differ in where they have it.
+	for vmlinuz in "$1"/boot/vmlinuz-* "$1"/lib/modules/*/vmlinuz; do
+		[ ! -e "$vmlinuz" ] || mv "$vmlinuz" "$1/vmlinuz"
+	done
+	[ -e "$1/vmlinuz" ] || die "no kernel image in the packages unpacked in $1"
+	rm -rf "${1:?}/usr" "$1"/lib/modules/*/build "$1"/lib/modules/*/source
+	depmod -b "$1" "$(ls "$1/lib/modules")" ||
+		die "depmod failed in $1"
+}
+
+# unpack_headers DIRECTORY FINAL-DIRECTORY PACKAGE - the headers are made for
+# /usr/src; let them refer to each other where they are
+unpack_headers() {
+	sed -i "s|/usr/src/|$2/usr/src/|" "$1/usr/src/$3/Makefile" || return 1
+	ln -s "usr/src/$3" "$1/build"
+}
+
+# kernel_source SERIES - print the directory of Debian's pristine kernel source
+kernel_source() (
+	dir=$(kernel_fetch source "$1") || exit 1
+	printf '%s\n' "$dir/linux"
+)
+
+# kernel_image SERIES - print a directory with Debian's stock cloud kernel, not
+# installed: `vmlinuz` and `lib/modules/RELEASE/`
+kernel_image() (
+	kernel_fetch image "$1"
+)
+
+# kernel_headers SERIES - print the build directory that belongs to that kernel,
+# to be passed as KDIR; what is needed to build there gets installed
+kernel_headers() (
+	dir=$(kernel_fetch headers "$1") || exit 1
+	build=$(readlink -f "$dir/build")
+	compiler=$(sed -n 's/^CC = .*\(gcc-[0-9]*\)$/\1/p' "$build/.kernelvariables")
+	libraries=$(tr ',' '\n' <"$dir/depends" | sed -n 's/^ *\(lib[^ ]*\|pahole\).*/\1/p' | sort -u)
+	for package in $libraries $compiler make; do
+		package_offered "$package" ||
+			die "building with Linux $1's headers takes $package, which this system does not offer: build in Linux $1's source instead"
+	done
+	# shellcheck disable=SC2086 # a list of words
+	need $libraries $compiler make || exit 1
+	if ldd "$build"/scripts/mod/modpost "$build"/tools/objtool/objtool* 2>&1 |
+	   grep -q 'not found'; then
+		die "the tools in $build need newer libraries than this system has: build in Linux $1's source instead"
+	fi
+	printf '%s\n' "$build"
+)
+
+# project_dir - print the directory of the sources
+project_dir() (
+	cd "$(dirname "$0")/.." && pwd
+)
+
+# build_modules SERIES DIRECTORY - build the modules for Debian's kernel of that
+# series outside of the source directory, put them into the given one
+build_modules() (
+	kdir=$(kernel_headers "$1") || exit 1
+	source=$(project_dir) || exit 1
+	dir=$(cache_dir)/modules/$(printf '%s' "$source" | cksum | cut -d ' ' -f 1)/${kdir##*/linux-headers-} || exit 1
+	mkdir -p "$dir" || die "cannot create $dir"
+	# What was given to a make around this is not for the kernel's.
+	unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL
+	with_lock modules build_and_copy_modules "$kdir" "$source" "$dir" "$2"
+)
+
+build_and_copy_modules() (
+	build_modules_locked "$1" "$2" "$3" || exit 1
+	# Names with or without a directory, .o or .ko, as the kernel has it.
+	while read -r module; do
+		module=${module##*/}
+		cp "$3/${module%.*}.ko" "$4/" || exit 1
+	done <"$3/modules.order"
+)
+
+# build_modules_locked KDIR SOURCE DIRECTORY - build them in the directory, which
+# nobody else may do at the same time
+build_modules_locked() (
+	log=$3/build.log
+	# Links, so that the source directory stays as it is and make sees
+	# what has changed.
+	find "$3" -maxdepth 1 -type l -exec rm {} +
+	find "$2" -maxdepth 1 \( -name '*.[ch]' ! -name '*.mod.c' -o -name Kbuild \) \
+		-exec ln -s {} "$3" \;
+	make -C "$1" M="$3" -j"$(nproc)" modules >"$log" 2>&1 ||
+		die "the modules do not build: $(grep -m 1 -E 'error|Error|\*\*\*' "$log")" "$log"
+)
+
+#
+# Virtual machines
+#
+
+# Where the parts of QEMU and the guest's tools come from.
+vm_packages="qemu-system-x86 cpio xz-utils kmod dmsetup e2fsprogs mount busybox|busybox-static"
+
+# What the guest gets besides busybox: the real tools. Those from essential
+# packages are everywhere.
+guest_tools="bash blockdev cat chmod cmp cp dash dd df dmsetup du e2fsck find grep kmod
+	ls mke2fs mkdir mount mv rm sed sha256sum sleep sort stat stty sync truncate
+	tune2fs umount xargs"
+
+# Stock modules the guest gets, with what they depend on.
+guest_modules="brd null_blk loop configfs dm-mod dm-bufio dm-crypt dm-delay
+	dm-flakey dm-integrity dm-log-writes dm-mirror dm-raid dm-snapshot dm-thin-pool
+	dm-zero"
+
+# guest_base IMAGE - print an initramfs with the tools, the stock modules of that
+# kernel image and an /init that runs /guest
+guest_base() (
+	# shellcheck disable=SC2086 # a list of words
+	need $vm_packages || exit 1
+	image=$1
+	release=$(ls "$image/lib/modules") || exit 1
+	init=$(dirname "$0")/guest-init
+	PATH=$PATH:/usr/sbin:/sbin
+	paths=
+	for tool in busybox $guest_tools; do
+		path=$(command -v "$tool") ||
+			die "no $tool on this system, the guest needs it: install it"
+		paths="$paths $path"
+	done
+	# shellcheck disable=SC2086 # lists of words
+	key=$(
+		{
+			echo "$image" $guest_modules
+			# shellcheck disable=SC2012 # names of system files
+			ls -lL --full-time $paths "$image/vmlinuz"
+			cat "$init" "$(dirname "$0")/lib.sh"
+		} | sha256sum | cut -c 1-16
+	)
+	base=$(cache_dir)/guest/$release-$key.cpio || exit 1
+	mkdir -p "${base%/*}"
+	# shellcheck disable=SC2086 # a list of words
+	with_lock guest guest_base_build "$base" "$image" "$release" "$init" $paths || exit 1
+	touch "$base"
+	printf '%s\n' "$base"
+)
+
+# guest_base_build BASE IMAGE RELEASE INIT TOOL...
+guest_base_build() (
+	base=$1
+	image=$2
+	release=$3
+	init=$4
+	shift 4
+	[ ! -e "$base" ] || exit 0
+	say "packing the guest's tools and stock modules"
+	root=$base.root
+	log=$base.log
+	rm -rf "$root"
+	mkdir -p "$root/dev" "$root/proc" "$root/sys" "$root/tmp" "$root/root" "$root/mnt" \
+		"$root/busybox" "$root/usr/bin" "$root/etc" "$root/run" \
+		"$root/lib/modules/$release"
+	ln -s usr/bin "$root/bin"
+	ln -s bin "$root/usr/sbin"
+	cp "$init" "$root/init"
+	chmod 755 "$root/init"
+	for path in "$@"; do
+		cp -L "$path" "$root/usr/bin/${path##*/}"
+		# A static busybox has no libraries, which is fine.
+		ldd "$path" 2>/dev/null | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p; s/^\t\(\/[^ ]*\) .*/\1/p'
+	done >"$base.libraries"
+	sort -u "$base.libraries" | while read -r library; do
+		mkdir -p "$root${library%/*}"
+		cp -L "$library" "$root$library"
+	done
+	for name in insmod rmmod lsmod modprobe modinfo depmod; do
+		ln -s kmod "$root/usr/bin/$name"
+	done
+	for name in mkfs.ext2 mkfs.ext4; do
+		ln -s mke2fs "$root/usr/bin/$name"
+	done
+	ln -s e2fsck "$root/usr/bin/fsck.ext4"
+	# Not busybox, which prefers its own commands to the real ones.
+	ln -s dash "$root/usr/bin/sh"
+	cp /etc/mke2fs.conf "$root/etc/"
+	ln -s ../proc/mounts "$root/etc/mtab"
+	echo 'root:x:0:0:root:/root:/bin/bash' >"$root/etc/passwd"
+	echo 'root:x:0:' >"$root/etc/group"
+
+	for name in $guest_modules; do
+		# Not every kernel has every one of them.
+		modprobe -d "$image" -S "$release" --show-depends "$name" 2>>"$log" |
+			sed -n 's/^insmod \([^ ]*\).*/\1/p'
+	done | sort -u | while read -r module; do
+		to=$root/lib/modules/$release/${module#"$image/lib/modules/$release/"}
+		mkdir -p "${to%/*}"
+		case $module in
+		*.xz) xz -dc "$module" >"${to%.xz}" ;;
+		*) cp "$module" "$to" ;;
+		esac || exit 1
+	done || die "could not unpack the stock modules of $image" "$log"
+	cp "$image/lib/modules/$release"/modules.builtin* \
+		"$image/lib/modules/$release/modules.order" "$root/lib/modules/$release/" 2>>"$log"
+	depmod -b "$root" "$release" 2>>"$log" || die "depmod failed in $root" "$log"
+	pack "$root" >"$base.new" || die "could not pack $root"
+	mv "$base.new" "$base"
+	rm -rf "$root" "$base.libraries"
+	find "${base%/*}" -name '*.cpio' -mtime +7 -delete
+)
+
+# pack DIRECTORY - write it as a cpio archive to standard output
+pack() (
+	cd "$1" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet
+)
+
+# kernel_complaints LOG - print the lines of a kernel log no healthy run has
+kernel_complaints() {
+	grep -E -e 'cut here|Call Trace|BUG:|BUG at|Oops|Kernel panic' \
+		-e 'WARNING: |UBSAN:|KASAN:|KFENCE:|general protection fault' \
+		-e 'blocked for more than|soft lockup|hard LOCKUP|stalls? (on|detected)|self-detected stall' \
+		-e 'refcount_t:|scheduling while atomic|list_(add|del) corruption' "$1"
+}
+
+# choose_accel - set ACCEL to kvm or tcg, whichever has been seen to work here, or
+# what the environment asks for
+choose_accel() {
+	case ${ACCEL-} in
+	kvm | tcg)
+		[ -n "${accel_said-}" ] || say "accelerator: $ACCEL, as asked for with ACCEL"
+		accel_said=yes
+		return 0
+		;;
+	'') ;;
+	*) die "ACCEL is '$ACCEL': set it to kvm or tcg, or leave it out" ;;
+	esac
+	accel_verdict=$(accel_verdict) || exit 1
+	ACCEL=${accel_verdict%% *}
+	say "accelerator: $ACCEL, ${accel_verdict#* }"
+	accel_said=yes
+}
+
+# accel_verdict - print `ACCEL REASON`, out of the cache when this boot of the
+# host, this QEMU and this kernel have been tried
+accel_verdict() (
+	if [ ! -e /dev/kvm ]; then
+		echo "tcg since there is no /dev/kvm"
+		exit 0
+	fi
+	if [ ! -r /dev/kvm ] || [ ! -w /dev/kvm ]; then
+		echo "tcg since /dev/kvm is not accessible to $(id -un)"
+		exit 0
+	fi
+	# shellcheck disable=SC2086 # a list of words
+	need $vm_packages || exit 1
+	image=$(kernel_image 6.12) || exit 1
+	key=$(
+		{
+			cat /proc/sys/kernel/random/boot_id
+			qemu-system-x86_64 --version
+			echo "$image"
+		} | sha256sum | cut -c 1-16
+	)
+	verdict=$(cache_dir)/accel/$key || exit 1
+	mkdir -p "${verdict%/*}"
+	with_lock accel accel_probe "$verdict" "$image" || exit 1
+	cat "$verdict"
+)
+
+accel_probe() (
+	verdict=$1
+	[ ! -e "$verdict" ] || exit 0
+	say "trying KVM with a probe boot"
+	rm -rf "$verdict.root"
+	mkdir -p "$verdict.root"
+	printf '#!/bin/sh\n' >"$verdict.root/guest"
+	chmod 755 "$verdict.root/guest"
+	base=$(guest_base "$2") || exit 1
+	{
+		cat "$base"
+		pack "$verdict.root"
+	} >"$verdict.cpio"
+	if ACCEL=kvm run_vm -t 15 "$2/vmlinuz" "$verdict.cpio" "$verdict.log" 2>"$verdict.error"; then
+		echo "kvm since a probe boot worked" >"$verdict.new"
+	else
+		echo "tcg since a probe boot under KVM failed ($(sed -n 's/^error: //p' "$verdict.error"))" >"$verdict.new"
+	fi
+	rm -rf "$verdict.root" "$verdict.cpio" "$verdict.error"
+	mv "$verdict.new" "$verdict"
+)
+
+# run_vm [OPTION]... KERNEL INITRAMFS LOG - boot under $ACCEL, show what the guest
+# writes to its terminal, return the exit status of the guest's program
+#
+#	-t SECONDS	time limit of the whole run, 120 by default
+#	-m MIB		memory of the guest, 1536 by default
+#	-s CPUS		processors of the guest; 2 by default, 1 under TCG
+#	-a APPEND	further kernel parameters
+#	-q OPTIONS	further options of QEMU, separated by spaces
+#	-i		interactive: the guest's terminal is this one
+#
+# The kernel's console goes to LOG. A guest that does not come to its end in time,
+# or not at all, ends the script.
+run_vm() (
+	limit=120
+	memory=1536
+	cpus=
+	append=
+	options=
+	interactive=
+	OPTIND=1
+	while getopts t:m:s:a:q:i option; do
+		case $option in
+		t) limit=$OPTARG ;;
+		m) memory=$OPTARG ;;
+		s) cpus=$OPTARG ;;
+		a) append=$OPTARG ;;
+		q) options=$OPTARG ;;
+		i) interactive=yes ;;
+		*) die "run_vm: wrong option" ;;
+		esac
+	done
+	shift $((OPTIND - 1))
+	kernel=$1
+	initramfs=$2
+	log=$3
+	case $options:$ACCEL in
+	*-accel*) ;;
+	*:kvm) options="-accel kvm -cpu host $options" ;;
+	*:tcg)
+		# Before 8.1, QEMU may let an emulated processor run code that
+		# another one has just patched (tracepoints, static keys), and
+		# that ends in an oops now and then. So there is only one.
+		options="-accel tcg,thread=single -cpu max $options"
+		append="mitigations=off $append"
+		: "${cpus:=1}"
+		;;
+	esac
+	rm -f "$log" "$log.status"
+	if [ -n "$interactive" ]; then
+		terminal="-chardev stdio,id=terminal,mux=on,signal=off -mon chardev=terminal"
+	else
+		terminal="-chardev stdio,id=terminal,signal=off"
+		append="terminal=raw $append"
+		exec </dev/null
+	fi
+	status=0
+	# shellcheck disable=SC2086 # lists of words
+	timeout --foreground -k 5 "$limit" qemu-system-x86_64 \
+		-nodefaults -no-reboot -bios qboot.rom -display none \
+		-m "$memory" -smp "${cpus:-2}" $options $terminal \
+		-chardev file,id=console,path="$log" -serial chardev:console \
+		-serial chardev:terminal \
+		-chardev file,id=status,path="$log.status" -serial chardev:status \
+		-kernel "$kernel" -initrd "$initramfs" \
+		-append "console=ttyS0 panic=-1 $append" 2>"$log.qemu" || status=$?
+	guest=$(tr -d '\r' <"$log.status" 2>/dev/null | sed -n 's/^exit //p')
+	if [ -n "$guest" ]; then
+		rm -f "$log.status" "$log.qemu"
+		exit "$guest"
+	fi
+	# Ctrl-A X
+	if [ -n "$interactive" ] && [ $status = 0 ] &&
+	   ! kernel_complaints "$log" >/dev/null; then
+		rm -f "$log.status" "$log.qemu"
+		exit 0
+	fi
+	if [ $status = 124 ] || [ $status = 137 ]; then
+		# The guest may have stopped in the middle of a line.
+		printf '\n'
+		die "the virtual machine did not come to its end in $limit seconds" "$log"
+	fi
+	if [ -s "$log.qemu" ]; then
+		die "QEMU: $(head -n 1 "$log.qemu")" "$log.qemu"
+	fi
+	die "the virtual machine ended before its program did: $(kernel_complaints "$log" | head -n 1)" "$log"
+)
