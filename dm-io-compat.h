@@ -188,20 +188,27 @@ typedef int (dm_io_six_fn)(struct dm_io_request *, unsigned int,
 #define dm_io_if(type)							\
 	__builtin_choose_expr(__same_type(dm_io, type), dm_io, (type *)NULL)
 
-#define kernel_dm_io(request, num_regions, where, error)		\
-	__builtin_choose_expr(__same_type(dm_io, dm_io_four_fn),	\
-		dm_io_if(dm_io_four_fn)((request), (num_regions),	\
-					(where), (error)),		\
-	__builtin_choose_expr(__same_type(dm_io, dm_io_five_fn),	\
-		dm_io_if(dm_io_five_fn)((request), (num_regions),	\
-					(where), (error), 0),		\
-		dm_io_if(dm_io_six_fn)((request), (num_regions),	\
-				       (where), (error), NULL, 0)))
+static inline int kernel_dm_io(struct dm_io_request *request,
+			       unsigned int num_regions,
+			       struct dm_io_region *where, unsigned long *error)
+{
+	if (__same_type(dm_io, dm_io_four_fn))
+		return dm_io_if(dm_io_four_fn)(request, num_regions, where,
+					       error);
+	if (__same_type(dm_io, dm_io_five_fn))
+		return dm_io_if(dm_io_five_fn)(request, num_regions, where,
+					       error, 0);
+	return dm_io_if(dm_io_six_fn)(request, num_regions, where, error,
+				      NULL, 0);
+}
 
 /* The callback it takes, of one with two arguments and one with three. */
+typedef void (dm_io_two_notify_fn)(unsigned long error, void *context);
+
 #define kernel_dm_io_callback(two, three)				\
 	__builtin_choose_expr(						\
-		__same_type(((struct dm_io_notify *)NULL)->fn, &(two)),	\
+		__same_type(((struct dm_io_notify *)NULL)->fn,		\
+			    (dm_io_two_notify_fn *)NULL),		\
 		(two), (three))
 
 #endif /* DM_IO_COMPAT_H */
