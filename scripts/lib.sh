@@ -11,6 +11,10 @@
 # they fail. Progress goes to descriptor 3, a copy of the script's standard
 # output, and is seen from within a command substitution as well.
 
+# What programs print gets read here and there. Those of the system are used.
+export LC_ALL=C.UTF-8
+PATH=$PATH:/usr/sbin:/sbin
+
 script_start=$(date +%s)
 exec 3>&1
 
@@ -570,7 +574,6 @@ guest_base() (
 	image=$1
 	release=$(ls "$image/lib/modules") || exit 1
 	init=$(dirname "$0")/guest-init
-	PATH=$PATH:/usr/sbin:/sbin
 	paths=
 	for tool in busybox $guest_tools; do
 		path=$(command -v "$tool") ||
