@@ -1761,16 +1761,15 @@ static void expect_nothing_done(struct kunit *test, struct test_disk *disk,
 				const u8 *data, size_t bytes)
 {
 	KUNIT_EXPECT_EQ(test, disk->num_bios, 0);
-	expect_untouched(test, disk, 0, 300);
+	expect_untouched(test, disk, 0, 32);
 	all_bytes(test, data, GUARD, bytes, "the buffer");
 }
 
 static void check_refusal(struct kunit *test, enum call call, int rw,
-			  const struct shape *shape)
+			  const struct shape *shape, struct test_disk *disk)
 {
 	const struct refusal *refusal = test->param_value;
 	size_t bytes = shape->num_sectors << SECTOR_SHIFT;
-	struct test_disk *disk = new_plain_disk(test);
 	struct io *io = new_shaped_io(test, call, rw, shape, disk);
 	void *data = io->data;
 
@@ -1796,6 +1795,7 @@ static void check_refusal(struct kunit *test, enum call call, int rw,
 static void arguments_are_refused(struct kunit *test)
 {
 	const struct refusal *refusal = test->param_value;
+	struct test_disk *disk = new_plain_disk(test);
 	enum call call;
 	unsigned int i;
 
@@ -1804,12 +1804,14 @@ static void arguments_are_refused(struct kunit *test)
 		if (!(refusal->calls & BIT(call)))
 			continue;
 		for (i = 0; i < ARRAY_SIZE(shapes); i++) {
-			if (refusal->only_long && !is_long(&shapes[i]))
+			const struct shape *shape = &shapes[i];
+
+			if (refusal->only_long && !is_long(shape))
 				continue;
-			if (refusal->reads && shapes[i].num_regions == 1)
-				check_refusal(test, call, READ, &shapes[i]);
+			if (refusal->reads && shape->num_regions == 1)
+				check_refusal(test, call, READ, shape, disk);
 			if (refusal->writes)
-				check_refusal(test, call, WRITE, &shapes[i]);
+				check_refusal(test, call, WRITE, shape, disk);
 		}
 	}
 }

@@ -1513,7 +1513,7 @@ straight_one(enum buffer_kind kind, void *data, unsigned int offset,
 		offset = offset_in_page(data);
 	if (unlikely(!data || !straight_regions(1, where, opf, &bytes, &mask)))
 		return false;
-	if (kind != BUFFER_BVEC && unlikely(bytes > PAGE_SIZE - offset))
+	if (kind != BUFFER_BVEC && unlikely(bytes + offset > PAGE_SIZE))
 		return false;
 
 	if (kind == BUFFER_BVEC) {
