@@ -8,9 +8,13 @@
 #ifndef DM_IO_COMPAT_H
 #define DM_IO_COMPAT_H
 
+#include <linux/bio.h>
+#include <linux/blk-integrity.h>
 #include <linux/blk_types.h>
+#include <linux/blkdev.h>
 #include <linux/bvec.h>
 #include <linux/dm-io.h>
+#include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/pgtable.h>
 #include <linux/vmalloc.h>
@@ -35,6 +39,56 @@ static inline bool bio_holds_references(const struct bio *bio)
 #endif
 	return false;
 }
+
+/*
+ * A bio with integrity data can go to a device that has as much of it for as many
+ * sectors. On any other, the block layer looks for what is not there.
+ */
+static inline bool integrity_fits(struct bio *bio, struct block_device *bdev)
+{
+#ifdef CONFIG_BLK_DEV_INTEGRITY
+	struct blk_integrity *integrity;
+
+	if (!bio_integrity(bio))
+		return true;
+	integrity = bdev_get_integrity(bdev);
+	return integrity && bio_integrity(bio)->bip_iter.bi_size ==
+			    bio_integrity_bytes(integrity, bio_sectors(bio));
+#else
+	return true;
+#endif
+}
+
+/*
+ * Atomic writes: which sizes a device can write as a whole or not at all. 0 to 0
+ * bytes on a kernel that does not have them.
+ */
+#ifdef REQ_ATOMIC
+
+#define ATOMIC_FLAG	REQ_ATOMIC
+
+static inline void atomic_write_limits(struct block_device *bdev,
+				       unsigned int *min, unsigned int *max)
+{
+	const struct queue_limits *limits = &bdev_get_queue(bdev)->limits;
+	bool can = bdev_can_atomic_write(bdev);
+
+	*min = can ? limits->atomic_write_unit_min : 0;
+	*max = can ? limits->atomic_write_unit_max : 0;
+}
+
+#else
+
+#define ATOMIC_FLAG	((__force blk_opf_t)0)
+
+static inline void atomic_write_limits(struct block_device *bdev,
+				       unsigned int *min, unsigned int *max)
+{
+	*min = 0;
+	*max = 0;
+}
+
+#endif
 
 /* Is @page the one behind @previous in physical memory? */
 static inline bool page_follows(const struct page *page,
@@ -101,7 +155,6 @@ vmap_walk_page(struct vmap_walk *walk, unsigned long addr, unsigned int bytes)
  */
 
 #include <linux/blk-mq.h>
-#include <linux/blkdev.h>
 
 /* Disks whose limits are the default, the bio-based one with a write cache. */
 #ifdef BLK_FEAT_WRITE_CACHE
@@ -144,6 +197,32 @@ static inline struct gendisk *alloc_mq_disk(struct blk_mq_tag_set *tags,
 }
 
 #endif
+
+/*
+ * Let a disk have so many bytes of integrity data for each sector; 0 is none. Its
+ * length got another name when user space could ask for it.
+ */
+static inline void set_integrity_bytes(struct gendisk *disk,
+				       unsigned int bytes)
+{
+#if defined(CONFIG_BLK_DEV_INTEGRITY) && !defined(BLK_FEAT_WRITE_CACHE)
+	static const struct blk_integrity_profile profile = { .name = "test" };
+	struct blk_integrity *integrity = &disk->queue->integrity;
+
+	integrity->profile = bytes ? &profile : NULL;
+	integrity->tuple_size = bytes;
+	integrity->interval_exp = SECTOR_SHIFT;
+#elif defined(CONFIG_BLK_DEV_INTEGRITY)
+	struct blk_integrity *integrity = &disk->queue->limits.integrity;
+
+#ifdef FS_IOC_GETLBMD_CAP
+	integrity->metadata_size = bytes;
+#else
+	integrity->tuple_size = bytes;
+#endif
+	integrity->interval_exp = SECTOR_SHIFT;
+#endif
+}
 
 /* Bios went without a write hint for some years. It came back with a header. */
 #ifdef _LINUX_RW_HINT_H

@@ -1828,9 +1828,6 @@ static void check_operation(struct kunit *test, struct io *io, blk_opf_t opf)
 static void operations_are_refused(struct kunit *test)
 {
 	static const blk_opf_t refused[] = {
-		REQ_OP_DISCARD,
-		REQ_OP_SECURE_ERASE,
-		REQ_OP_WRITE_ZEROES,
 		REQ_OP_ZONE_APPEND,
 		REQ_OP_ZONE_RESET,
 		REQ_OP_DRV_IN,

@@ -15,6 +15,18 @@
 /* While this is set, every allocation of the library fails. */
 extern bool dm_io_test_no_memory;
 
+/* What the library counts; see its file in debugfs. */
+enum dm_io_test_stat {
+	STAT_REQUESTS,			/* of an enum req_op */
+	STAT_BYTES,			/* of an enum req_op */
+	STAT_ERRORS,			/* of a negative errno */
+	STAT_RESERVE_EMPTY,
+	STAT_ON_STACK,
+	STAT_USERS,
+};
+
+u64 dm_io_test_stat(enum dm_io_test_stat stat, int which);
+
 static inline bool no_memory(void)
 {
 	return READ_ONCE(dm_io_test_no_memory);

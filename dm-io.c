@@ -18,13 +18,20 @@
 #include <linux/bio.h>
 #include <linux/blkdev.h>
 #include <linux/completion.h>
+#include <linux/debugfs.h>
 #include <linux/highmem.h>
+#include <linux/ioprio.h>
+#include <linux/ktime.h>
+#include <linux/log2.h>
+#include <linux/math64.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/overflow.h>
 #include <linux/percpu.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/seq_file.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
@@ -33,6 +40,9 @@
 #include "dm-io.h"
 #include "dm-io-compat.h"
 #include "dm-io-test.h"
+
+#define CREATE_TRACE_POINTS
+#include "dm-io-trace.h"
 
 /* One bio carries no more than this: it fits bi_size, and an int. */
 #define CHUNK_BYTES	SZ_1G
@@ -47,12 +57,16 @@
 /* On the stack: a logical block of 64 KiB, wherever it starts. */
 #define STACK_VECS	(SZ_64K / PAGE_SIZE + 1)
 
-#define DATA_FLAGS	(REQ_SYNC | REQ_META | REQ_PRIO | REQ_IDLE | \
+/* So many pieces of a discard and its like are in flight at once. */
+#define RANGE_BIOS	32U
+
+#define COMMON_FLAGS	(REQ_SYNC | REQ_META | REQ_PRIO | REQ_IDLE | \
 			 REQ_BACKGROUND)
-#define READ_FLAGS	(DATA_FLAGS | REQ_RAHEAD)
-#define WRITE_FLAGS	(DATA_FLAGS | REQ_PREFLUSH | REQ_FUA)
+#define READ_FLAGS	(COMMON_FLAGS | REQ_RAHEAD)
+#define WRITE_FLAGS	(COMMON_FLAGS | REQ_PREFLUSH | REQ_FUA)
 
 enum buffer_kind {
+	BUFFER_NONE,
 	BUFFER_PAGES,
 	BUFFER_BVEC,
 	BUFFER_BIO,
@@ -78,16 +92,25 @@ struct buffer {
 /* What the caller asked for, and what the check found out about it. */
 struct io_call {
 	unsigned int num_regions;
-	struct io_region *where;
+	const struct io_region *where;
 	blk_opf_t opf;
-	bool flush;			/* REQ_OP_FLUSH: moves no data */
 	struct buffer buffer;
+	unsigned short ioprio;
+	bool killable;
 	io_notify_fn fn;		/* NULL: the call is synchronous */
 	void *context;
+	int *errors;			/* the caller's, or NULL */
 
+	bool flush;			/* REQ_OP_FLUSH: has no sectors */
+	bool range;			/* has sectors, and moves no data */
 	unsigned long live;		/* regions to submit */
 	unsigned int num_live;
 	unsigned long failed;		/* regions that failed */
+	u8 *reasons;			/* of those that failed in the check */
+	bool other_error;		/* not all of them for want of support */
+	bool killed;
+	bool reserve_empty;
+	bool special;			/* see check_special() */
 	u64 bytes;			/* length of the longest live region */
 	unsigned int block;		/* the largest logical block among them */
 };
@@ -98,11 +121,16 @@ struct io_call {
  */
 struct io_request {
 	struct io_request *next;	/* of this call, or of a list of free ones */
+	struct block_device *bdev;	/* where the bio goes, whoever remaps it */
+	sector_t sector;
 	unsigned int region;
 
 	atomic_t pending;		/* bios, and whoever waits for them */
-	bool extras;			/* see next and vmap_bytes at the end */
+	u8 extras;			/* what else is to be done at the end */
+	bool other_error;		/* a device failed that can do it */
 	unsigned long error;
+	int *errors;			/* with HAS_ERRORS: the caller's */
+	u64 start;			/* with HAS_START: of the clock */
 	io_notify_fn fn;		/* NULL: context is a completion */
 	void *context;
 	struct bio_vec *table;		/* to be freed, or NULL */
@@ -114,6 +142,11 @@ struct io_request {
 	struct bio_vec vecs[REQUEST_VECS];
 };
 
+/* Extras: members of a request that are not valid without them. */
+#define HAS_MORE	BIT(0)		/* next, vmap_bytes */
+#define HAS_ERRORS	BIT(1)
+#define HAS_START	BIT(2)
+
 /* A part of the buffer, as bios take it. */
 struct chunk {
 	struct bio_vec *table;
@@ -122,10 +155,110 @@ struct chunk {
 	struct bvec_iter iter;
 };
 
+EXPORT_TRACEPOINT_SYMBOL_GPL(dm_io_request_submit);
+EXPORT_TRACEPOINT_SYMBOL_GPL(dm_io_bio_submit);
+EXPORT_TRACEPOINT_SYMBOL_GPL(dm_io_region_fail);
+EXPORT_TRACEPOINT_SYMBOL_GPL(dm_io_request_complete);
+EXPORT_TRACEPOINT_SYMBOL_GPL(dm_io_reserve_empty);
+
 #if IS_ENABLED(CONFIG_DM_IO_KUNIT_TEST)
 bool dm_io_test_no_memory;
 EXPORT_SYMBOL_GPL(dm_io_test_no_memory);
 #endif
+
+/*
+ * What is counted: by each CPU for itself, and put together when somebody asks
+ */
+
+/* Why a region may fail. The last one stands for all others. */
+static const struct {
+	int error;
+	const char *name;
+} error_names[] = {
+#define ERROR_NAME(name)	{ -(name), #name }
+	ERROR_NAME(EIO),
+	ERROR_NAME(EOPNOTSUPP),
+	ERROR_NAME(ERANGE),
+	ERROR_NAME(EINVAL),
+	ERROR_NAME(EROFS),
+	ERROR_NAME(EINTR),
+	ERROR_NAME(EFAULT),
+	ERROR_NAME(ENOMEM),
+	ERROR_NAME(ENOSPC),
+	ERROR_NAME(ETIMEDOUT),
+	ERROR_NAME(ENOLINK),
+	ERROR_NAME(EREMOTEIO),
+	ERROR_NAME(EBADE),
+	ERROR_NAME(ENODATA),
+	ERROR_NAME(EILSEQ),
+	ERROR_NAME(EBUSY),
+	ERROR_NAME(EAGAIN),
+	ERROR_NAME(ENODEV),
+	{ 0, "other" },
+#undef ERROR_NAME
+};
+
+static const char *const op_names[] = {
+	[(__force int)REQ_OP_READ]		= "READ",
+	[(__force int)REQ_OP_WRITE]		= "WRITE",
+	[(__force int)REQ_OP_FLUSH]		= "FLUSH",
+	[(__force int)REQ_OP_DISCARD]		= "DISCARD",
+	[(__force int)REQ_OP_SECURE_ERASE]	= "SECURE_ERASE",
+	[(__force int)REQ_OP_WRITE_ZEROES]	= "WRITE_ZEROES",
+};
+
+struct io_stats {
+	struct {
+		u64 requests;
+		u64 bytes;
+	} ops[ARRAY_SIZE(op_names)];
+	u64 errors[ARRAY_SIZE(error_names)];
+	u64 reserve_empty;
+	u64 on_stack;
+};
+
+static DEFINE_PER_CPU(struct io_stats, io_stats);
+
+static __always_inline void count_request(blk_opf_t opf, u64 bytes)
+{
+	unsigned int op = (__force unsigned int)(opf & REQ_OP_MASK);
+
+	this_cpu_inc(io_stats.ops[op].requests);
+	this_cpu_add(io_stats.ops[op].bytes, bytes);
+}
+
+static unsigned int error_index(int error)
+{
+	unsigned int i = 0;
+
+	while (error_names[i].error && error_names[i].error != error)
+		i++;
+	return i;
+}
+
+/* While another CPU counts, a 32-bit one may see half of a new value. */
+static u64 read_count(const u64 *count)
+{
+	u64 value = READ_ONCE(*count);
+
+	if (BITS_PER_LONG == 32) {
+		u64 again;
+
+		while ((again = READ_ONCE(*count)) != value)
+			value = again;
+	}
+	return value;
+}
+
+static u64 sum_of_cpus(const u64 __percpu *counts)
+{
+	u64 sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += read_count(per_cpu_ptr(counts, cpu));
+	return sum;
+}
 
 /*
  * Pools: on each CPU a slot for one object and a stash for a few more, and a
@@ -254,6 +387,7 @@ static struct {
 	struct io_request *first;
 	unsigned int wanted;
 	unsigned int missing;
+	unsigned int users;		/* with resize held */
 } reserve = {
 	.resize = __MUTEX_INITIALIZER(reserve.resize),
 	.lock = __SPIN_LOCK_UNLOCKED(reserve.lock),
@@ -384,8 +518,85 @@ static noinline void free_requests(struct io_request *request)
 }
 
 /*
+ * Ranges: what has sectors, but no data
+ */
+
+static bool is_range(blk_opf_t opf)
+{
+	switch ((__force enum req_op)(opf & REQ_OP_MASK)) {
+	case REQ_OP_DISCARD:
+	case REQ_OP_SECURE_ERASE:
+	case REQ_OP_WRITE_ZEROES:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The most that one bio may have, in sectors; 0 if the device cannot do it. */
+static unsigned int range_limit(struct block_device *bdev, blk_opf_t opf)
+{
+	unsigned int limit;
+
+	switch ((__force enum req_op)(opf & REQ_OP_MASK)) {
+	case REQ_OP_DISCARD:
+		limit = bdev_max_discard_sectors(bdev);
+		break;
+	case REQ_OP_SECURE_ERASE:
+		limit = bdev_max_secure_erase_sectors(bdev);
+		break;
+	default:
+		limit = bdev_write_zeroes_sectors(bdev);
+	}
+	return min_t(unsigned int, limit, UINT_MAX >> SECTOR_SHIFT);
+}
+
+/*
+ * How much of @left sectors from @sector on the next bio takes: it should end
+ * where a unit of the device does that discards come in.
+ */
+static unsigned int range_sectors(struct block_device *bdev, blk_opf_t opf,
+				  sector_t sector, sector_t left)
+{
+	const struct queue_limits *limits = &bdev_get_queue(bdev)->limits;
+	unsigned int block = bdev_logical_block_size(bdev) >> SECTOR_SHIFT;
+	unsigned int limit = max(range_limit(bdev, opf), block);
+	unsigned int unit = block, offset = 0;
+	u32 behind;
+
+	if ((opf & REQ_OP_MASK) != REQ_OP_WRITE_ZEROES) {
+		unit = limits->discard_granularity >> SECTOR_SHIFT;
+		offset = limits->discard_alignment >> SECTOR_SHIFT;
+	}
+	if (left <= limit)
+		return left;
+	if (unit < block || limit < unit || unit % block || offset % block) {
+		unit = block;
+		offset = 0;
+	}
+
+	/* A unit starts at @offset, and counts from the start of the disk. */
+	div_u64_rem((u64)sector + get_start_sect(bdev) + limit + unit -
+		    offset % unit, unit, &behind);
+	return limit - behind;
+}
+
+/*
  * Completion, as short as it can be in the usual case
  */
+
+/* The clock is read only for who wants to know. */
+static noinline void start_clock(struct io_request *first)
+{
+	first->extras |= HAS_START;
+	first->start = ktime_get_ns();
+}
+
+static noinline void stop_clock(const struct io_request *first)
+{
+	trace_dm_io_request_complete(first, first->error,
+				     ktime_get_ns() - first->start);
+}
 
 static noinline void end_with_extras(struct io_request *first)
 {
@@ -393,11 +604,13 @@ static noinline void end_with_extras(struct io_request *first)
 	io_notify_fn fn = first->fn;
 	void *context = first->context;
 
-	if (!first->extras)
+	if (!(first->extras & HAS_MORE))
 		first->next = NULL;
 	else if (first->vmap_bytes)
 		invalidate_kernel_vmap_range(first->vmap_data,
 					     first->vmap_bytes);
+	if (first->extras & HAS_START)
+		stop_clock(first);
 	free_requests(first);
 	fn(error, context);
 }
@@ -436,6 +649,60 @@ static __always_inline void end_bio(struct io_request *first)
 		complete(first->context);
 }
 
+/*
+ * Some devices do not know that they cannot do an operation before they try. Then
+ * the driver takes it out of their limits, whatever the error is.
+ */
+static int bio_error(const struct io_request *request)
+{
+	blk_opf_t opf = request->bio.bi_opf;
+
+	if (is_range(opf) && !range_limit(request->bdev, opf))
+		return -EOPNOTSUPP;
+	return blk_status_to_errno(request->bio.bi_status);
+}
+
+/* Tell everybody who wants to know why a region failed. */
+static void report_failure(const struct io_request *first, unsigned int region,
+			   struct block_device *bdev, blk_opf_t opf,
+			   sector_t sector, int error, int *errors)
+{
+	this_cpu_inc(io_stats.errors[error_index(error)]);
+	if (errors)
+		errors[region] = error;
+	trace_dm_io_region_fail(first, region, bdev, opf, sector, error);
+}
+
+/* The first of its bios that fails says why a region failed. */
+static void fail_bio(struct io_request *first, const struct bio *bio)
+{
+	const struct io_request *request =
+		container_of(bio, struct io_request, bio);
+	int *errors = first->extras & HAS_ERRORS ? first->errors : NULL;
+	int error = bio_error(request);
+
+	if (error != -EOPNOTSUPP)
+		WRITE_ONCE(first->other_error, true);
+	if (!test_and_set_bit(request->region, &first->error))
+		report_failure(first, request->region, request->bdev,
+			       bio->bi_opf, request->sector, error, errors);
+}
+
+/* Trace events are apart, since they are rare and take room. */
+static noinline void
+trace_submit(const struct io_request *first, unsigned int num_regions,
+	     const struct io_region *where, blk_opf_t opf, u64 bytes, bool async)
+{
+	trace_dm_io_request_submit(first, where->bdev, opf, num_regions, bytes,
+				   async);
+}
+
+static noinline void trace_bio(const struct io_request *request,
+			       const struct io_request *first)
+{
+	trace_dm_io_bio_submit(first, request->region, &request->bio);
+}
+
 /* What was not read must not pass for data. */
 static noinline void end_bio_with_error(struct bio *bio)
 {
@@ -444,8 +711,7 @@ static noinline void end_bio_with_error(struct bio *bio)
 	struct bio_vec vec;
 
 	if (bio->bi_status) {
-		set_bit(container_of(bio, struct io_request, bio)->region,
-			&first->error);
+		fail_bio(first, bio);
 		if (!op_is_write(bio->bi_opf))
 			for_each_bvec(vec, bio->bi_io_vec, iter, first->read)
 				memzero_bvec(&vec);
@@ -717,12 +983,19 @@ static noinline bool check_opf(struct io_call *call)
 	case REQ_OP_READ:
 		return !(flags & ~READ_FLAGS) && call->num_regions == 1;
 	case REQ_OP_WRITE:
-		return !(flags & ~WRITE_FLAGS);
+		return !(flags & ~(WRITE_FLAGS | ATOMIC_FLAG));
 	case REQ_OP_FLUSH:
 		/* To the block layer, a flush is a write of nothing. */
 		call->opf = REQ_OP_WRITE | REQ_PREFLUSH | flags;
 		call->flush = true;
-		return !(flags & ~DATA_FLAGS);
+		return !(flags & ~COMMON_FLAGS);
+	case REQ_OP_DISCARD:
+	case REQ_OP_SECURE_ERASE:
+		call->range = true;
+		return !(flags & ~COMMON_FLAGS);
+	case REQ_OP_WRITE_ZEROES:
+		call->range = true;
+		return !(flags & ~(COMMON_FLAGS | REQ_NOUNMAP));
 	default:
 		return false;
 	}
@@ -749,34 +1022,87 @@ static __always_inline bool is_misaligned(unsigned int bits, unsigned int mask)
 }
 
 /* Can this be done, whatever the buffer is? */
-static __always_inline bool region_is_good(const struct io_region *where,
-					   blk_opf_t opf, unsigned int block)
+static __always_inline int check_region(const struct io_region *where,
+					blk_opf_t opf, unsigned int block)
 {
 	sector_t num_sectors = bdev_nr_sectors(where->bdev);
 
 	if (unlikely(where->count > num_sectors ||
 		     where->sector > num_sectors - where->count))
-		return false;
+		return -ERANGE;
 	if (unlikely((where->sector | where->count) << SECTOR_SHIFT &
 		     (block - 1)))
-		return false;
-	return !op_is_write(opf) || !bdev_read_only(where->bdev);
+		return -EINVAL;
+	if (op_is_write(opf) && bdev_read_only(where->bdev))
+		return -EROFS;
+	return 0;
+}
+
+/* An atomic write has a size that the device knows how to keep together. */
+static int check_atomic(const struct io_call *call, unsigned int region)
+{
+	const struct io_region *where = &call->where[region];
+	u64 bytes = region_bytes(call, region);
+	unsigned int min, max;
+
+	atomic_write_limits(where->bdev, &min, &max);
+	if (!max)
+		return -EOPNOTSUPP;
+	if (bytes < min || bytes > max || !is_power_of_2(bytes) ||
+	    (where->sector << SECTOR_SHIFT & (bytes - 1)))
+		return -EINVAL;
+	return 0;
+}
+
+/* What not every device can do. */
+static noinline int check_special(const struct io_call *call,
+				  unsigned int region)
+{
+	struct block_device *bdev = call->where[region].bdev;
+
+	if (call->range)
+		return range_limit(bdev, call->opf) ? 0 : -EOPNOTSUPP;
+	if (call->buffer.bio && !integrity_fits(call->buffer.bio, bdev))
+		return -EOPNOTSUPP;
+	if (call->opf & ATOMIC_FLAG)
+		return check_atomic(call, region);
+	return 0;
+}
+
+/* A region that nothing is submitted for. */
+static void fail_region(struct io_call *call, unsigned int region, int error)
+{
+	call->failed |= BIT(region);
+	call->reasons[region] = error_index(error);
+	if (error != -EOPNOTSUPP)
+		call->other_error = true;
+}
+
+/* The call goes ahead without these. */
+static noinline void report_failed(const struct io_call *call,
+				   const struct io_request *first)
+{
+	unsigned long regions;
+
+	for (regions = call->failed; regions; regions &= regions - 1) {
+		unsigned int region = __ffs(regions);
+		const struct io_region *where = &call->where[region];
+
+		report_failure(first, region, where->bdev, call->opf,
+			       where->sector,
+			       error_names[call->reasons[region]].error,
+			       call->errors);
+	}
 }
 
 /*
- * Nothing could be read: zero the buffer, lest the caller takes what was there
- * for data. A count beyond any end of the device says nothing about the buffer.
+ * What comes next in the buffer will not be read: zero it, lest the caller takes
+ * what was there for data.
  */
-static void zero_buffer(struct io_call *call)
+static void zero_buffer(struct buffer *buffer, u64 bytes)
 {
-	const struct io_region *where = call->where;
-	struct buffer *buffer = &call->buffer;
 	struct page_list *node = buffer->pages;
 	unsigned int offset = buffer->offset;
-	u64 bytes = region_bytes(call, 0);
-
-	if (where->count > bdev_nr_sectors(where->bdev))
-		return;
 
 	switch (buffer->kind) {
 	case BUFFER_PAGES:
@@ -856,7 +1182,7 @@ static noinline void fail_misaligned(struct io_call *call, unsigned int bits)
 		if (is_misaligned(bits, mask)) {
 			call->live &= ~BIT(region);
 			call->num_live--;
-			call->failed |= BIT(region);
+			fail_region(call, region, -EINVAL);
 		} else {
 			call->bytes = max(call->bytes, bytes);
 		}
@@ -868,30 +1194,32 @@ static noinline void fail_misaligned(struct io_call *call, unsigned int bits)
 /*
  * A region without data: ignored, unless it is a flush.
  */
-static noinline void check_empty(struct io_call *call, unsigned int region)
+static noinline int check_empty(struct io_call *call, unsigned int region)
 {
-	if (call->where[region].bdev && (call->opf & REQ_PREFLUSH)) {
+	const struct io_region *where = &call->where[region];
+
+	if (!where->bdev)
+		return where->count ? -EINVAL : 0;
+	if (call->opf & REQ_PREFLUSH) {
 		call->live |= BIT(region);
 		call->num_live++;
 	}
+	return 0;
 }
 
 /*
- * Every refusal is made here, with nothing allocated and nothing submitted.
- * Afterwards the call knows its live regions and the length of its buffer.
+ * Every refusal that takes no walk of the buffer is made here, with nothing
+ * allocated and nothing submitted. Afterwards the call, which was all zero, knows
+ * its live regions and the length of its buffer.
  */
 static int check_call(struct io_call *call)
 {
 	unsigned int region, bits, mask = 0;
 	bool moves_data = false;
+	u64 bytes;
+	int error;
 
-	call->flush = false;
-	call->live = 0;
-	call->num_live = 0;
-	call->failed = 0;
-	call->bytes = 0;
 	call->block = SECTOR_SIZE;
-
 	if (unlikely(!READ_ONCE(reserve.wanted)))
 		return -ENXIO;
 	if (unlikely(call->num_regions - 1 >= BITS_PER_LONG || !call->where ||
@@ -899,22 +1227,31 @@ static int check_call(struct io_call *call)
 		return -EINVAL;
 	if (call->opf != REQ_OP_WRITE && !check_opf(call))
 		return -EINVAL;
+	call->special = call->range || (call->opf & ATOMIC_FLAG) ||
+			(call->buffer.bio && bio_integrity(call->buffer.bio));
 
 	for (region = 0; region < call->num_regions; region++) {
 		const struct io_region *where = &call->where[region];
 		unsigned int block;
-		u64 bytes;
 
 		if (unlikely(!where->count || call->flush)) {
-			check_empty(call, region);
+			if (check_empty(call, region))
+				return -EINVAL;
 			continue;
 		}
 		if (unlikely(!where->bdev))
 			return -EINVAL;
-		moves_data = true;
+		moves_data |= !call->range;
 		block = bdev_logical_block_size(where->bdev);
-		if (unlikely(!region_is_good(where, call->opf, block))) {
-			call->failed |= BIT(region);
+		error = check_region(where, call->opf, block);
+		if (unlikely(call->special) && !error) {
+			error = check_special(call, region);
+			/* What cannot be atomic must not be anything else. */
+			if (error == -EINVAL)
+				return error;
+		}
+		if (unlikely(error)) {
+			fail_region(call, region, error);
 			continue;
 		}
 		bytes = region_bytes(call, region);
@@ -925,7 +1262,11 @@ static int check_call(struct io_call *call)
 		mask |= alignment_mask(where->bdev, block);
 	}
 
-	if (unlikely(!call->buffer.data) && moves_data)
+	if (!moves_data) {
+		call->buffer.kind = BUFFER_NONE;
+		return 0;
+	}
+	if (unlikely(!call->buffer.data))
 		return -EINVAL;
 	if (likely(call->bytes)) {
 		if (unlikely(!check_buffer(&call->buffer, call->bytes, &bits)))
@@ -995,6 +1336,8 @@ static __always_inline void
 set_bio(struct io_request *request, struct io_request *first,
 	unsigned int region, sector_t sector)
 {
+	request->bdev = request->bio.bi_bdev;
+	request->sector = sector;
 	request->region = region;
 	request->bio.bi_iter.bi_sector = sector;
 	request->bio.bi_end_io = region_end_io;
@@ -1021,10 +1364,28 @@ static bool clone_bio(struct io_request *request, struct block_device *bdev,
 
 	if (bio_init_clone(bdev, bio, source, GFP_NOIO))
 		return false;
-	bio->bi_opf = opf | (bio->bi_opf & REQ_INTEGRITY);
+	/* That @source went through a partition says nothing about this one. */
+	bio_clear_flag(bio, BIO_REMAPPED);
+	opf |= bio->bi_opf & REQ_INTEGRITY;
+	/* An atomic write is none yet: bio_trim() would refuse it. */
+	bio->bi_opf = opf & ~ATOMIC_FLAG;
 	if (bytes < bio->bi_iter.bi_size)
 		bio_trim(bio, 0, bytes >> SECTOR_SHIFT);
+	bio->bi_opf = opf;
 	return true;
+}
+
+/* What a bio takes from the caller's, if it is no clone, and from the caller. */
+static noinline void set_inherited(const struct io_call *call, struct bio *bio)
+{
+	struct bio *source = call->buffer.bio;
+
+	if (source && !bio_has_data(bio)) {
+		bio->bi_ioprio = source->bi_ioprio;
+		bio_clone_blkg_association(bio, source);
+	}
+	if (call->ioprio)
+		bio->bi_ioprio = call->ioprio;
 }
 
 /* Send a chunk to one region. */
@@ -1047,6 +1408,9 @@ submit_region(const struct io_call *call, struct io_request *request,
 	/* What was flushed before the first chunk need not be once more. */
 	if (done)
 		opf &= ~REQ_PREFLUSH;
+	/* A flush alone is not written. */
+	if (!bytes)
+		opf &= ~ATOMIC_FLAG;
 
 	if (call->buffer.kind == BUFFER_BIO && bytes)
 		good = clone_bio(request, where->bdev, opf, call->buffer.bio,
@@ -1056,8 +1420,13 @@ submit_region(const struct io_call *call, struct io_request *request,
 	set_bio(request, first, region, sector);
 
 	if (likely(good)) {
+		if (call->ioprio || call->buffer.bio)
+			set_inherited(call, &request->bio);
+		if (trace_dm_io_bio_submit_enabled())
+			trace_bio(request, first);
 		submit_bio(&request->bio);
 	} else {
+		request->bio.bi_opf = opf;
 		request->bio.bi_status = BLK_STS_RESOURCE;
 		region_end_io(&request->bio);
 	}
@@ -1130,6 +1499,32 @@ submit_and_wait(const struct io_call *call, struct io_request *first,
 					     first->vmap_bytes);
 }
 
+/* A region that will not be gone on with, unless it has failed already. */
+static noinline void give_up(struct io_request *first,
+			     const struct io_call *call, unsigned int region,
+			     sector_t done, int error)
+{
+	const struct io_region *where = &call->where[region];
+
+	first->other_error = true;
+	if (!test_and_set_bit(region, &first->error))
+		report_failure(first, region, where->bdev, call->opf,
+			       where->sector + done, error, call->errors);
+}
+
+static void give_up_all(struct io_request *first, const struct io_call *call,
+			unsigned long regions, u64 done, int error)
+{
+	for (; regions; regions &= regions - 1)
+		give_up(first, call, __ffs(regions), done >> SECTOR_SHIFT,
+			error);
+}
+
+static bool is_killed(const struct io_call *call)
+{
+	return unlikely(call->killable) && fatal_signal_pending(current);
+}
+
 /* What a failed read has to zero, and any read to invalidate. */
 static __always_inline void
 note_read(struct io_request *first, blk_opf_t opf, const struct buffer *buffer,
@@ -1173,6 +1568,89 @@ static bool pages_suffice(const struct buffer *buffer, u64 bytes)
 	return false;
 }
 
+/* Is this more than the device can write in one go? */
+static bool splits_atomic(struct block_device *bdev, const struct chunk *chunk,
+			  unsigned int bytes)
+{
+	struct request_queue *queue = bdev_get_queue(bdev);
+	unsigned long gap = queue_virt_boundary(queue);
+	struct bvec_iter iter = chunk->iter;
+	unsigned int num = 0, end = 0;
+
+	iter.bi_size = bytes;
+	while (iter.bi_size) {
+		struct bio_vec vec = mp_bvec_iter_bvec(chunk->table, iter);
+
+		if (num && ((end | vec.bv_offset) & gap))
+			return true;
+		end = vec.bv_offset + vec.bv_len;
+		num += DIV_ROUND_UP(vec.bv_len, queue_max_segment_size(queue));
+		bvec_iter_advance(chunk->table, &iter, vec.bv_len);
+	}
+	return num > queue_max_segments(queue);
+}
+
+static noinline bool call_splits_atomic(const struct io_call *call,
+					const struct chunk *chunk)
+{
+	unsigned long regions;
+
+	for (regions = call->live; regions; regions &= regions - 1) {
+		unsigned int region = __ffs(regions);
+
+		if (splits_atomic(call->where[region].bdev, chunk,
+				  region_bytes(call, region)))
+			return true;
+	}
+	return false;
+}
+
+static u64 total_bytes(const struct io_call *call)
+{
+	unsigned long regions;
+	u64 bytes = 0;
+
+	if (!call->flush)
+		for (regions = call->live; regions; regions &= regions - 1)
+			bytes += region_bytes(call, __ffs(regions));
+	return bytes;
+}
+
+/* Nothing refuses the call any more: from here on it is accounted for. */
+static void start_call(const struct io_call *call,
+		       const struct io_request *first)
+{
+	/* An empty write with REQ_PREFLUSH is a flush by another name. */
+	bool flush = call->flush || (call->live && !call->bytes);
+
+	count_request(flush ? REQ_OP_FLUSH : call->opf, total_bytes(call));
+	if (unlikely(call->errors))
+		memset(call->errors, 0,
+		       call->num_regions * sizeof(*call->errors));
+	if (unlikely(call->failed))
+		report_failed(call, first);
+}
+
+/* The request is about to be on its way. */
+static void start_request(const struct io_call *call, struct io_request *first)
+{
+	first->error = call->failed;
+	first->other_error = call->other_error;
+	first->vmap_bytes = 0;
+	first->extras = HAS_MORE;
+	if (call->errors) {
+		first->extras |= HAS_ERRORS;
+		first->errors = call->errors;
+	}
+	if (trace_dm_io_request_complete_enabled())
+		start_clock(first);
+	if (trace_dm_io_request_submit_enabled())
+		trace_submit(first, call->num_regions,
+			     &call->where[__ffs(call->live)], call->opf,
+			     total_bytes(call), call->fn);
+	start_call(call, first);
+}
+
 /*
  * Run a call chunk by chunk, with @max_bios requests from @first on and with a
  * table of @max_vecs. Every chunk is waited for, but the last one of an
@@ -1188,15 +1666,24 @@ static int run(struct io_call *call, struct io_request *first,
 	u64 left = call->bytes;
 	u64 done = 0;
 
-	first->error = call->failed;
-	first->vmap_bytes = 0;
-
 	while (likely(next_chunk(call, &chunk, left, table, max_vecs))) {
+		bool atomic = call->opf & ATOMIC_FLAG;
 		bool last = chunk.bytes == left;
 
 		if (unlikely(!last && !done) && buffer->kind == BUFFER_PAGES &&
 		    !pages_suffice(buffer, left))
 			return -EINVAL;
+		if (unlikely(atomic) && last && call_splits_atomic(call, &chunk))
+			return -EINVAL;
+		if (unlikely(atomic && !last) && max_vecs >= TABLE_VECS)
+			return -EINVAL;
+		if (!done)
+			start_request(call, first);
+		/* There was no memory for the table that would hold it. */
+		if (unlikely(atomic && !last)) {
+			give_up_all(first, call, regions, 0, -ENOMEM);
+			goto out;
+		}
 
 		note_read(first, call->opf, buffer, &chunk);
 		if (async && likely(last)) {
@@ -1218,18 +1705,187 @@ static int run(struct io_call *call, struct io_request *first,
 		left -= chunk.bytes;
 		done += chunk.bytes;
 		regions = regions_beyond(call, done);
+		/*
+		 * Behind data that was not written, or not flushed, nothing may
+		 * follow. What can still be read, should be.
+		 */
+		if (op_is_write(call->opf))
+			regions &= ~first->error;
+		if (unlikely(!regions))
+			goto out;
+		if (is_killed(call)) {
+			call->killed = true;
+			if (!op_is_write(call->opf))
+				zero_buffer(buffer, left);
+			give_up_all(first, call, regions, done, -EINTR);
+			goto out;
+		}
 	}
 
 	/* The memory is not what the caller said. */
 	if (!done)
 		return -EINVAL;
-	first->error |= regions;
+	give_up_all(first, call, regions, done, -EFAULT);
+out:
 	if (async) {
 		first->fn = call->fn;
 		first->context = call->context;
 		end_async(first);
 	}
 	return 0;
+}
+
+/*
+ * The same for ranges. They go round the regions, a piece of each one at a time,
+ * so that all devices are at work.
+ */
+struct range_cursor {
+	unsigned long regions;		/* that are not done */
+	unsigned int region;		/* the last one that was served */
+	sector_t done[BITS_PER_LONG];	/* in sectors, by region */
+};
+
+static void start_ranges(const struct io_call *call,
+			 struct range_cursor *cursor)
+{
+	cursor->regions = call->live;
+	cursor->region = BITS_PER_LONG - 1;
+	memset(cursor->done, 0, call->num_regions * sizeof(cursor->done[0]));
+}
+
+/* How many bios does it take? More than @enough is as good as that. */
+static unsigned int count_ranges(const struct io_call *call,
+				 unsigned int enough)
+{
+	unsigned int num = 0;
+	unsigned long regions;
+
+	for (regions = call->live; regions; regions &= regions - 1) {
+		const struct io_region *where = &call->where[__ffs(regions)];
+		sector_t done = 0;
+
+		while (done < where->count) {
+			if (++num > enough)
+				return num;
+			done += range_sectors(where->bdev, call->opf,
+					      where->sector + done,
+					      where->count - done);
+		}
+	}
+	return num;
+}
+
+/* The next region in turn; one that has failed is not gone on with. */
+static bool next_range(const struct io_request *first,
+		       struct range_cursor *cursor)
+{
+	unsigned long last = BIT(cursor->region);
+	unsigned long behind;
+
+	cursor->regions &= ~READ_ONCE(first->error);
+	if (!cursor->regions)
+		return false;
+	behind = cursor->regions & ~(last | (last - 1));
+	cursor->region = __ffs(behind ?: cursor->regions);
+	return true;
+}
+
+static void prepare_range(const struct io_call *call, struct io_request *request,
+			  struct io_request *first, struct range_cursor *cursor)
+{
+	unsigned int region = cursor->region;
+	const struct io_region *where = &call->where[region];
+	sector_t *done = &cursor->done[region];
+	sector_t sector = where->sector + *done;
+	unsigned int sectors = range_sectors(where->bdev, call->opf, sector,
+					     where->count - *done);
+	struct bio *bio = &request->bio;
+
+	*done += sectors;
+	if (*done == where->count)
+		cursor->regions &= ~BIT(region);
+
+	bio_init(bio, where->bdev, NULL, 0, call->opf);
+	bio->bi_iter.bi_size = sectors << SECTOR_SHIFT;
+	set_bio(request, first, region, sector);
+	if (call->ioprio || call->buffer.bio)
+		set_inherited(call, bio);
+}
+
+/* With the last bio, the requests may be gone. */
+static void submit_ranges(struct io_request *first, unsigned int num)
+{
+	struct io_request *request, *next = first;
+	struct blk_plug plug __uninitialized;
+
+	blk_start_plug(&plug);
+	do {
+		request = next;
+		next = request->next;
+		if (trace_dm_io_bio_submit_enabled())
+			trace_bio(request, first);
+		submit_bio(&request->bio);
+	} while (--num);
+	blk_finish_plug(&plug);
+}
+
+/*
+ * As many bios at a time as there are requests. They are all made before the
+ * first is submitted: how many it takes depends on the limits of the devices,
+ * which may change at any time.
+ */
+static noinline void run_ranges(struct io_call *call, struct io_request *first,
+				unsigned int max_bios, bool async)
+{
+	struct bio_list *queue = current->bio_list;
+	struct range_cursor cursor __uninitialized;
+	DECLARE_COMPLETION_ONSTACK(ended);
+
+	start_ranges(call, &cursor);
+	start_request(call, first);
+
+	while (cursor.regions) {
+		struct io_request *request = first;
+		unsigned int num = 0;
+
+		while (num < max_bios && next_range(first, &cursor)) {
+			prepare_range(call, request, first, &cursor);
+			request = request->next;
+			num++;
+		}
+		if (!num)
+			break;
+		if (async && !cursor.regions) {
+			first->fn = call->fn;
+			first->context = call->context;
+			atomic_set(&first->pending, num);
+			submit_ranges(first, num);
+			return;
+		}
+
+		first->fn = NULL;
+		first->context = &ended;
+		atomic_set(&first->pending, num + 1);
+		/* As in submit_and_wait(). */
+		current->bio_list = NULL;
+		submit_ranges(first, num);
+		current->bio_list = queue;
+		if (!atomic_dec_and_test(&first->pending))
+			wait_for_completion_io(&ended);
+
+		while (is_killed(call) && next_range(first, &cursor)) {
+			call->killed = true;
+			give_up(first, call, cursor.region,
+				cursor.done[cursor.region], -EINTR);
+		}
+		cond_resched();
+	}
+
+	if (async) {
+		first->fn = call->fn;
+		first->context = call->context;
+		end_async(first);
+	}
 }
 
 /* The number of entries that a table for the call may need. */
@@ -1256,18 +1912,37 @@ static unsigned int table_vecs(const struct io_call *call)
  * Requests for all live regions but the first; false, and as many as there
  * were, if memory is short.
  */
-static noinline bool add_requests(const struct io_call *call,
+static noinline bool add_requests(struct io_call *call,
 				  struct io_request *first, unsigned int *num)
 {
 	for (*num = 1; *num < call->num_live; ++*num) {
 		struct io_request *request = alloc_request();
 
-		if (!request)
+		if (!request) {
+			call->reserve_empty = true;
 			return false;
+		}
 		request->next = first->next;
 		first->next = request;
 	}
 	return true;
+}
+
+/* The same for ranges, which are content with less, and leave the reserve alone. */
+static noinline void add_range_requests(const struct io_call *call,
+					struct io_request *first,
+					unsigned int *num)
+{
+	unsigned int wanted = count_ranges(call, RANGE_BIOS);
+
+	for (*num = 1; *num < min(wanted, RANGE_BIOS); ++*num) {
+		struct io_request *request = pool_request();
+
+		if (!request)
+			return;
+		request->next = first->next;
+		first->next = request;
+	}
 }
 
 /* False if there is no memory: then the caller has to wait. */
@@ -1278,10 +1953,11 @@ static bool run_async(struct io_call *call, int *ret)
 	struct bio_vec *table;
 	unsigned int max_bios = 1;
 
-	if (unlikely(!first))
+	if (unlikely(!first)) {
+		call->reserve_empty = true;
 		return false;
+	}
 
-	first->extras = true;
 	first->next = NULL;
 	first->table = NULL;
 	table = first->vecs;
@@ -1289,6 +1965,12 @@ static bool run_async(struct io_call *call, int *ret)
 		first->table = alloc_table();
 		table = first->table;
 		max_vecs = TABLE_VECS;
+	}
+	if (unlikely(call->range)) {
+		add_range_requests(call, first, &max_bios);
+		run_ranges(call, first, max_bios, true);
+		*ret = 0;
+		return true;
 	}
 	if (unlikely(!table) ||
 	    (call->num_live > 1 && !add_requests(call, first, &max_bios))) {
@@ -1313,22 +1995,41 @@ static noinline int run_on_stack(struct io_call *call)
 	unsigned int max_vecs = STACK_VECS;
 	struct bio_vec *table = vecs;
 	unsigned int max_bios = 1;
-	int ret;
+	bool short_of_memory = call->fn;
+	int ret = 0;
 
 	first.next = NULL;
 	first.table = NULL;
-	if (unlikely(call->num_live > 1))
-		add_requests(call, &first, &max_bios);
+	if (unlikely(call->range))
+		add_range_requests(call, &first, &max_bios);
+	else if (unlikely(call->num_live > 1))
+		short_of_memory |= !add_requests(call, &first, &max_bios);
 	if (unlikely(table_vecs(call) > STACK_VECS)) {
 		first.table = alloc_table();
 		if (first.table) {
 			table = first.table;
 			max_vecs = TABLE_VECS;
+		} else {
+			short_of_memory = true;
 		}
 	}
+	if (unlikely(short_of_memory))
+		this_cpu_inc(io_stats.on_stack);
+	if (unlikely(call->reserve_empty)) {
+		this_cpu_inc(io_stats.reserve_empty);
+		trace_dm_io_reserve_empty(READ_ONCE(reserve.wanted));
+	}
 
-	ret = run(call, &first, max_bios, table, max_vecs, false);
-	call->failed = first.error;
+	if (unlikely(call->range))
+		run_ranges(call, &first, max_bios, false);
+	else
+		ret = run(call, &first, max_bios, table, max_vecs, false);
+	if (likely(!ret)) {
+		call->failed = first.error;
+		call->other_error = first.other_error;
+		if (first.extras & HAS_START)
+			stop_clock(&first);
+	}
 
 	if (first.table)
 		free_table(first.table);
@@ -1339,7 +2040,10 @@ static noinline int run_on_stack(struct io_call *call)
 	return ret;
 }
 
-/* Returns an errno; else call->failed tells how a synchronous call went. */
+/*
+ * Returns an errno if the call is refused; else call->failed tells how a
+ * synchronous one went.
+ */
 static int run_call(struct io_call *call)
 {
 	int ret;
@@ -1354,12 +2058,24 @@ static int run_call(struct io_call *call)
 		ret = run_on_stack(call);
 		if (ret)
 			return ret;
-	} else if (call->failed && !op_is_write(call->opf)) {
-		zero_buffer(call);
+	} else {
+		start_call(call, NULL);
+		/* A count beyond any end says nothing about the buffer. */
+		if (call->failed && !op_is_write(call->opf) &&
+		    call->where->count <= bdev_nr_sectors(call->where->bdev))
+			zero_buffer(&call->buffer, region_bytes(call, 0));
 	}
 	if (call->fn)
 		call->fn(call->failed, call->context);
 	return 0;
+}
+
+/* What a synchronous call returns for regions that failed. */
+static __always_inline int sync_result(unsigned long failed, bool other_error)
+{
+	if (likely(!failed))
+		return 0;
+	return other_error ? -EIO : -EOPNOTSUPP;
 }
 
 /*
@@ -1373,9 +2089,9 @@ static int run_call(struct io_call *call)
 
 static __always_inline bool
 straight_regions(unsigned int num_regions, const struct io_region *where,
-		 blk_opf_t opf, u64 *bytes, unsigned int *mask)
+		 blk_opf_t opf, u64 *bytes, u64 *total, unsigned int *mask)
 {
-	sector_t longest = 0;
+	sector_t longest = 0, sum = 0;
 
 	*mask = 0;
 	if (unlikely(!READ_ONCE(reserve.wanted) || !where ||
@@ -1392,14 +2108,16 @@ straight_regions(unsigned int num_regions, const struct io_region *where,
 		if (unlikely(!where->count || !where->bdev))
 			return false;
 		block = bdev_logical_block_size(where->bdev);
-		if (unlikely(!region_is_good(where, opf, block)))
+		if (unlikely(check_region(where, opf, block)))
 			return false;
 		longest = max(longest, where->count);
+		sum += where->count;
 		*mask |= alignment_mask(where->bdev, block);
 		where++;
 	} while (--num_regions);
 
 	*bytes = (u64)longest << SECTOR_SHIFT;
+	*total = (u64)sum << SECTOR_SHIFT;
 	return likely(*bytes <= CHUNK_BYTES);
 }
 
@@ -1462,9 +2180,23 @@ straight_submit(struct io_request *first, unsigned int num_regions,
 		bio->bi_vcnt = chunk->num_vecs;
 		bio->bi_iter.bi_size = where->count << SECTOR_SHIFT;
 		set_bio(request, first, region, where->sector);
+		if (trace_dm_io_bio_submit_enabled())
+			trace_bio(request, first);
 		submit_bio(bio);
 		where++;
 	} while (++region < num_regions);
+}
+
+static __always_inline void
+straight_start(struct io_request *first, unsigned int num_regions,
+	       const struct io_region *where, blk_opf_t opf, u64 total,
+	       bool async)
+{
+	count_request(opf, total);
+	if (trace_dm_io_request_complete_enabled())
+		start_clock(first);
+	if (trace_dm_io_request_submit_enabled())
+		trace_submit(first, num_regions, where, opf, total, async);
 }
 
 /* Decide what kind of memory it is, and whether it needs a larger table. */
@@ -1507,11 +2239,12 @@ straight_one(enum buffer_kind kind, void *data, unsigned int offset,
 	struct io_request *first;
 	unsigned int mask, bits;
 	struct page *page = NULL;
-	u64 bytes;
+	u64 bytes, total;
 
 	if (kind == BUFFER_VMALLOC)
 		offset = offset_in_page(data);
-	if (unlikely(!data || !straight_regions(1, where, opf, &bytes, &mask)))
+	if (unlikely(!data ||
+		     !straight_regions(1, where, opf, &bytes, &total, &mask)))
 		return false;
 	if (kind != BUFFER_BVEC && unlikely(bytes + offset > PAGE_SIZE))
 		return false;
@@ -1546,17 +2279,18 @@ straight_one(enum buffer_kind kind, void *data, unsigned int offset,
 	if (kind == BUFFER_VMALLOC)
 		flush_kernel_vmap_range(data, bytes);
 
-	first->extras = false;
+	first->extras = 0;
 	first->table = NULL;
 	first->error = 0;
 	first->fn = fn;
 	first->context = context;
 	if (kind == BUFFER_VMALLOC && !op_is_write(opf)) {
-		first->extras = true;
+		first->extras = HAS_MORE;
 		first->next = NULL;
 	}
 	note_read(first, opf, &buffer, &chunk);
 	atomic_set(&first->pending, 1);
+	straight_start(first, 1, where, opf, total, true);
 	straight_submit(first, 1, where, opf, &chunk);
 	return true;
 }
@@ -1575,9 +2309,10 @@ straight_async(enum buffer_kind kind, void *data, unsigned int offset,
 	struct bio_vec *table;
 	unsigned int mask, i;
 	bool larger;
-	u64 bytes;
+	u64 bytes, total;
 
-	if (unlikely(!straight_regions(num_regions, where, opf, &bytes, &mask) ||
+	if (unlikely(!straight_regions(num_regions, where, opf, &bytes, &total,
+				       &mask) ||
 		     !straight_buffer(&buffer, bytes, REQUEST_VECS, &larger)))
 		return false;
 	first = pool_request();
@@ -1585,7 +2320,7 @@ straight_async(enum buffer_kind kind, void *data, unsigned int offset,
 		return false;
 	first->table = NULL;
 	table = first->vecs;
-	first->extras = num_regions > 1;
+	first->extras = num_regions > 1 ? HAS_MORE : 0;
 	if (num_regions > 1) {
 		first->next = NULL;
 		first->vmap_bytes = 0;
@@ -1612,11 +2347,12 @@ straight_async(enum buffer_kind kind, void *data, unsigned int offset,
 	first->fn = fn;
 	first->context = context;
 	if (buffer.kind == BUFFER_VMALLOC && !op_is_write(opf)) {
-		first->extras = true;
+		first->extras = HAS_MORE;
 		first->next = NULL;
 	}
 	note_read(first, opf, &buffer, &chunk);
 	atomic_set(&first->pending, num_regions);
+	straight_start(first, num_regions, where, opf, total, true);
 	if (num_regions > 1)
 		blk_start_plug(plug);
 	straight_submit(first, num_regions, where, opf, &chunk);
@@ -1634,7 +2370,7 @@ undo:
 static __always_inline bool
 straight_sync(enum buffer_kind kind, void *data, unsigned int offset,
 	      unsigned int num_regions, const struct io_region *where,
-	      blk_opf_t opf, unsigned long *error)
+	      blk_opf_t opf, unsigned long *error, int *ret)
 {
 	struct buffer buffer = STRAIGHT_BUFFER;
 	struct bio_vec vecs[STACK_VECS] __uninitialized;
@@ -1644,10 +2380,10 @@ straight_sync(enum buffer_kind kind, void *data, unsigned int offset,
 	struct bio_list *queue = current->bio_list;
 	unsigned int mask;
 	bool larger;
-	u64 bytes;
+	u64 bytes, total;
 
 	if (unlikely(num_regions != 1 ||
-		     !straight_regions(1, where, opf, &bytes, &mask) ||
+		     !straight_regions(1, where, opf, &bytes, &total, &mask) ||
 		     !straight_buffer(&buffer, bytes, STACK_VECS, &larger) ||
 		     larger ||
 		     !straight_chunk(&buffer, &chunk, bytes, mask, vecs,
@@ -1655,12 +2391,15 @@ straight_sync(enum buffer_kind kind, void *data, unsigned int offset,
 		return false;
 
 	init_completion(&ended);
+	first.extras = 0;
+	first.other_error = false;
 	first.error = 0;
 	first.fn = NULL;
 	first.context = &ended;
 	first.vmap_bytes = 0;
 	note_read(&first, opf, &buffer, &chunk);
 	atomic_set(&first.pending, 2);
+	straight_start(&first, 1, where, opf, total, false);
 
 	current->bio_list = NULL;
 	straight_submit(&first, 1, where, opf, &chunk);
@@ -1670,7 +2409,10 @@ straight_sync(enum buffer_kind kind, void *data, unsigned int offset,
 		wait_for_completion_io(&ended);
 	if (unlikely(first.vmap_bytes))
 		invalidate_kernel_vmap_range(first.vmap_data, first.vmap_bytes);
+	if (unlikely(first.extras))
+		stop_clock(&first);
 	*error = first.error;
+	*ret = sync_result(first.error, first.other_error);
 	return true;
 }
 
@@ -1692,6 +2434,8 @@ int dm_io_get(unsigned int num_pages)
 	    (u64)num_pages * sizeof(struct io_request) <=
 	    (u64)si_mem_available() * (PAGE_SIZE / 2))
 		ret = grow_reserve(num_pages);
+	if (!ret)
+		reserve.users++;
 	mutex_unlock(&reserve.resize);
 	return ret;
 }
@@ -1707,49 +2451,80 @@ void dm_io_put(unsigned int num_pages)
 		num_pages = reserve.wanted;
 	}
 	shrink_reserve(num_pages);
+	if (reserve.users)
+		reserve.users--;
 	mutex_unlock(&reserve.resize);
 }
 EXPORT_SYMBOL_GPL(dm_io_put);
 
 /*
- * Each call says what its buffer is, and goes straight if it can.
+ * A call that does not go straight. All of them are a struct dm_io_args then.
  */
-
-static noinline int
-run_other(unsigned int num_regions, struct io_region *where, int rw,
-	  enum buffer_kind kind, void *data, unsigned int offset,
-	  io_notify_fn fn, void *context, unsigned long *error)
+static noinline int run_args(const struct dm_io_args *args,
+			     enum buffer_kind kind, void *data)
 {
 	struct io_call call = {
-		.num_regions = num_regions,
-		.where = where,
-		.opf = (__force blk_opf_t)rw,
+		.num_regions = args->num_regions,
+		.where = args->where,
+		.opf = args->opf,
 		.buffer = {
 			.kind = kind,
-			.offset = offset,
+			.offset = args->offset,
 			.data = data,
 			.iter.bi_size = UINT_MAX,
 		},
-		.fn = fn,
-		.context = context,
+		.ioprio = args->ioprio,
+		.killable = args->flags & DM_IO_KILLABLE,
+		.fn = args->fn,
+		.context = args->context,
+		.errors = args->errors,
 	};
+	u8 reasons[BITS_PER_LONG] __uninitialized;
 	struct bio *bio = data;
 	int ret;
 
+	call.reasons = reasons;
 	if (kind == BUFFER_BIO && bio) {
 		call.buffer.bio = bio;
 		call.buffer.bvec = bio->bi_io_vec;
 		call.buffer.iter = bio->bi_iter;
 	}
 	ret = run_call(&call);
-	if (error)
-		*error = ret ? 0 : call.failed;
-	return ret;
+	if (args->fn)
+		return ret;
+	if (args->error_bits)
+		*args->error_bits = ret ? 0 : call.failed;
+	if (ret)
+		return ret;
+	return call.killed ? -EINTR : sync_result(call.failed, call.other_error);
+}
+
+/*
+ * Each of the other calls says what its buffer is, goes straight if it can, and
+ * here if it cannot. To fill a struct dm_io_args before that is known would cost
+ * them some twenty instructions.
+ */
+static noinline int
+run_other(unsigned int num_regions, const struct io_region *where, int rw,
+	  enum buffer_kind kind, void *data, unsigned int offset,
+	  io_notify_fn fn, void *context, unsigned long *error_bits)
+{
+	struct dm_io_args args = {
+		.opf = (__force blk_opf_t)rw,
+		.num_regions = num_regions,
+		.where = where,
+		.offset = offset,
+		.fn = fn,
+		.context = context,
+		.error_bits = error_bits,
+	};
+
+	return run_args(&args, kind, data);
 }
 
 /* With several regions there is a plug: a large thing, so this is apart. */
 static noinline int
-start_many(unsigned int num_regions, struct io_region *where, int rw,
+start_many(unsigned int num_regions, const struct io_region *where, int rw,
 	   enum buffer_kind kind, void *data, unsigned int offset,
 	   io_notify_fn fn, void *context)
 {
@@ -1763,7 +2538,7 @@ start_many(unsigned int num_regions, struct io_region *where, int rw,
 }
 
 /* So is what needs a table, with the kind known to the compiler. */
-static noinline int start_pages(struct io_region *where, int rw, void *data,
+static noinline int start_pages(const struct io_region *where, int rw, void *data,
 				unsigned int offset, io_notify_fn fn,
 				void *context)
 {
@@ -1774,7 +2549,7 @@ static noinline int start_pages(struct io_region *where, int rw, void *data,
 			 NULL);
 }
 
-static noinline int start_vmalloc(struct io_region *where, int rw, void *data,
+static noinline int start_vmalloc(const struct io_region *where, int rw, void *data,
 				  io_notify_fn fn, void *context)
 {
 	if (likely(straight_async(BUFFER_VMALLOC, data, 0, 1, where,
@@ -1785,7 +2560,7 @@ static noinline int start_vmalloc(struct io_region *where, int rw, void *data,
 }
 
 static __always_inline int
-start_async(unsigned int num_regions, struct io_region *where, int rw,
+start_async(unsigned int num_regions, const struct io_region *where, int rw,
 	    enum buffer_kind kind, void *data, unsigned int offset,
 	    io_notify_fn fn, void *context)
 {
@@ -1810,22 +2585,22 @@ start_async(unsigned int num_regions, struct io_region *where, int rw,
 }
 
 static __always_inline int
-start_sync(unsigned int num_regions, struct io_region *where, int rw,
+start_sync(unsigned int num_regions, const struct io_region *where, int rw,
 	   enum buffer_kind kind, void *data, unsigned int offset,
 	   unsigned long *error_bits)
 {
-	blk_opf_t opf = (__force blk_opf_t)rw;
 	unsigned long error;
-	int ret = 0;
+	int ret;
 
 	__might_sleep(__FILE__, __LINE__);
-	if (unlikely(!straight_sync(kind, data, offset, num_regions, where, opf,
-				    &error)))
-		ret = run_other(num_regions, where, rw, kind, data, offset,
-				NULL, NULL, &error);
+	if (unlikely(kind == BUFFER_BIO ||
+		     !straight_sync(kind, data, offset, num_regions, where,
+				    (__force blk_opf_t)rw, &error, &ret)))
+		return run_other(num_regions, where, rw, kind, data, offset,
+				 NULL, NULL, error_bits);
 	if (error_bits)
 		*error_bits = error;
-	return unlikely(error) ? -EIO : ret;
+	return ret;
 }
 
 int dm_io_sync(unsigned int num_regions, struct io_region *where, int rw,
@@ -1900,21 +2675,159 @@ int dm_io_async_bio(unsigned int num_regions, struct io_region *where, int rw,
 }
 EXPORT_SYMBOL_GPL(dm_io_async_bio);
 
+/* Which buffer, if there is no more than one? */
+static bool choose_buffer(const struct dm_io_args *args, enum buffer_kind *kind,
+			  void **data)
+{
+	unsigned int num = !!args->pl + !!args->bvec + !!args->data + !!args->bio;
+
+	if (args->pl) {
+		*kind = BUFFER_PAGES;
+		*data = args->pl;
+	} else if (args->bvec) {
+		*kind = BUFFER_BVEC;
+		*data = args->bvec;
+	} else if (args->bio) {
+		*kind = BUFFER_BIO;
+		*data = args->bio;
+	} else if (args->data) {
+		*kind = is_virtual(args->data) ? BUFFER_VMALLOC : BUFFER_VIRTUAL;
+		*data = args->data;
+	} else {
+		*kind = BUFFER_NONE;
+		*data = NULL;
+	}
+	return num <= 1 && (args->pl || !args->offset);
+}
+
+/* Apart, for the same reason as start_many(). */
+static noinline int
+start_here(unsigned int num_regions, const struct io_region *where, int rw,
+	   enum buffer_kind kind, void *data, unsigned int offset,
+	   unsigned long *error_bits)
+{
+	return start_sync(num_regions, where, rw, kind, data, offset,
+			  error_bits);
+}
+
+int dm_io_submit(const struct dm_io_args *args)
+{
+	int rw = (__force int)args->opf;
+	enum buffer_kind kind;
+	void *data;
+
+	might_sleep();
+	if (unlikely(!choose_buffer(args, &kind, &data) ||
+		     args->flags & ~DM_IO_KILLABLE ||
+		     IOPRIO_PRIO_CLASS(args->ioprio) > IOPRIO_CLASS_IDLE)) {
+		if (!args->fn && args->error_bits)
+			*args->error_bits = 0;
+		return -EINVAL;
+	}
+	/* What the other calls cannot say does not go straight. */
+	if (args->flags || args->ioprio || args->errors ||
+	    kind == BUFFER_NONE || kind == BUFFER_BIO)
+		return run_args(args, kind, data);
+	if (args->fn)
+		return start_many(args->num_regions, args->where, rw, kind,
+				  data, args->offset, args->fn, args->context);
+	return start_here(args->num_regions, args->where, rw, kind, data,
+			  args->offset, args->error_bits);
+}
+EXPORT_SYMBOL_GPL(dm_io_submit);
+
+/*
+ * What a person may want to know: debugfs
+ */
+
+static int stats_show(struct seq_file *file, void *data)
+{
+	unsigned int wanted, missing, users, i;
+
+	mutex_lock(&reserve.resize);
+	spin_lock_irq(&reserve.lock);
+	wanted = reserve.wanted;
+	missing = reserve.missing;
+	users = reserve.users;
+	spin_unlock_irq(&reserve.lock);
+	mutex_unlock(&reserve.resize);
+
+	seq_printf(file, "reserve: %u pages for %u users, %u in use\n", wanted,
+		   users, missing);
+	seq_printf(file, "reserve found empty: %llu times\n",
+		   sum_of_cpus(&io_stats.reserve_empty));
+	seq_printf(file, "went ahead on the stack: %llu requests\n",
+		   sum_of_cpus(&io_stats.on_stack));
+
+	seq_printf(file, "\n%-14s %14s %18s\n", "operation", "requests", "bytes");
+	for (i = 0; i < ARRAY_SIZE(op_names); i++)
+		if (op_names[i])
+			seq_printf(file, "%-14s %14llu %18llu\n", op_names[i],
+				   sum_of_cpus(&io_stats.ops[i].requests),
+				   sum_of_cpus(&io_stats.ops[i].bytes));
+
+	seq_printf(file, "\n%-14s %14s\n", "error", "regions");
+	for (i = 0; i < ARRAY_SIZE(error_names); i++) {
+		u64 regions = sum_of_cpus(&io_stats.errors[i]);
+
+		if (regions)
+			seq_printf(file, "%-14s %14llu\n", error_names[i].name,
+				   regions);
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(stats);
+
+#if IS_ENABLED(CONFIG_DM_IO_KUNIT_TEST)
+
+u64 dm_io_test_stat(enum dm_io_test_stat stat, int which)
+{
+	switch (stat) {
+	case STAT_REQUESTS:
+		return sum_of_cpus(&io_stats.ops[which].requests);
+	case STAT_BYTES:
+		return sum_of_cpus(&io_stats.ops[which].bytes);
+	case STAT_ERRORS:
+		return sum_of_cpus(&io_stats.errors[error_index(which)]);
+	case STAT_RESERVE_EMPTY:
+		return sum_of_cpus(&io_stats.reserve_empty);
+	case STAT_ON_STACK:
+		return sum_of_cpus(&io_stats.on_stack);
+	case STAT_USERS:
+		return reserve.users;
+	}
+	return 0;
+}
+EXPORT_SYMBOL_GPL(dm_io_test_stat);
+
+#endif
+
+/*
+ * The module
+ */
+
+static struct dentry *debugfs_dir;
+
 static int __init dm_io_lib_init(void)
 {
 	requests.cache = KMEM_CACHE(io_request, 0);
 	tables.cache = kmem_cache_create("dm_io_table",
 					 TABLE_VECS * sizeof(struct bio_vec),
 					 0, 0, NULL);
-	if (requests.cache && tables.cache)
-		return 0;
-	kmem_cache_destroy(requests.cache);
-	kmem_cache_destroy(tables.cache);
-	return -ENOMEM;
+	if (!requests.cache || !tables.cache) {
+		kmem_cache_destroy(requests.cache);
+		kmem_cache_destroy(tables.cache);
+		return -ENOMEM;
+	}
+	/* Nobody depends on these, so that they fail is no reason to. */
+	debugfs_dir = debugfs_create_dir("dm_io", NULL);
+	debugfs_create_file("stats", 0444, debugfs_dir, NULL, &stats_fops);
+	return 0;
 }
 
 static void __exit dm_io_lib_exit(void)
 {
+	debugfs_remove_recursive(debugfs_dir);
 	/* A user that is gone without dm_io_put() leaves nothing behind. */
 	shrink_reserve(reserve.wanted);
 	pool_destroy(&requests);
@@ -1926,5 +2839,5 @@ subsys_initcall(dm_io_lib_init);
 module_exit(dm_io_lib_exit);
 
 MODULE_DESCRIPTION("Block I/O library for Device Mapper targets");
-MODULE_VERSION("1.0");
+MODULE_VERSION("1.1");
 MODULE_LICENSE("GPL");

@@ -8,11 +8,13 @@
  *
  * The buffer is a page list, an array of bio_vecs, kernel memory (vmalloc or
  * linear) or a bio. Each kind comes as a synchronous and as an asynchronous
- * call. Documentation/dm-io.rst is the guide; this file is the contract.
+ * call; dm_io_submit() at the end is all of them in one, and more.
+ * Documentation/dm-io.rst is the guide; this file is the contract.
  */
 #ifndef DM_IO_LIB_H
 #define DM_IO_LIB_H
 
+#include <linux/bits.h>
 #include <linux/blk_types.h>
 #include <linux/types.h>
 
@@ -52,19 +54,30 @@ typedef void (*dm_io_lib_notify_fn)(unsigned long error, void *context);
 
 /**
  * define DM_IO_OPF - pass an operation with flags as the rw argument
- * @opf: a blk_opf_t: REQ_OP_READ or REQ_OP_WRITE with flags, or REQ_OP_FLUSH
+ * @opf: a blk_opf_t, an operation with flags
  *
- * The rw argument of every call is READ, WRITE, or DM_IO_OPF() of
+ * The rw argument of the classic calls is READ, WRITE, or DM_IO_OPF() of one of
  *
- * - REQ_OP_READ with any of REQ_SYNC, REQ_META, REQ_PRIO, REQ_IDLE, REQ_RAHEAD
- *   and REQ_BACKGROUND;
- * - REQ_OP_WRITE with any of these but REQ_RAHEAD, and with REQ_PREFLUSH and
- *   REQ_FUA. With REQ_PREFLUSH, a region with a count of 0 and a device is not
- *   ignored: it is a flush of that device;
- * - REQ_OP_FLUSH: a flush of the device of each region. It takes no buffer, and
- *   looks at no region's sector and count.
+ * - REQ_OP_READ, from one region, with any of REQ_SYNC, REQ_META, REQ_PRIO,
+ *   REQ_IDLE, REQ_BACKGROUND and REQ_RAHEAD;
+ * - REQ_OP_WRITE with any of these but REQ_RAHEAD, with REQ_PREFLUSH and
+ *   REQ_FUA, and with REQ_ATOMIC where the kernel has it. With REQ_PREFLUSH, a
+ *   region with a count of 0 and a device is not ignored: it is a flush of that
+ *   device;
+ * - REQ_OP_FLUSH, with any of the first five: a flush of the device of each
+ *   region. It looks at no region's sector and count;
+ * - REQ_OP_DISCARD, REQ_OP_SECURE_ERASE or REQ_OP_WRITE_ZEROES, with any of the
+ *   first five; the last one with REQ_NOUNMAP, too.
  *
- * Anything else is refused with -EINVAL.
+ * All but the first two take no buffer, and do not look at one. Anything else is
+ * refused with -EINVAL.
+ *
+ * A write that becomes several bios flushes once before the first of them, and
+ * each of them has REQ_FUA; what is behind one that fails is not written. An
+ * atomic write never becomes several: each region has to be a power of two in
+ * size, within the limits of its device, and start at a multiple of its size, in
+ * a buffer of no more pieces than the device takes at once, or the call is
+ * refused with -EINVAL.
  */
 #define DM_IO_OPF(opf) ((__force int)(blk_opf_t)(opf))
 
@@ -118,9 +131,10 @@ void dm_io_put(unsigned int num_pages);
  *   is a sector or more must be given whole logical blocks (of up to a page) in
  *   each piece of memory; one with a finer DMA alignment must be given that;
  * - it is written, and the device is read-only;
+ * - the device cannot do the operation;
  * - the device says so.
  *
- * In all these cases but the last nothing of the region is submitted. Other
+ * In all these cases but the last two nothing of the region is submitted. Other
  * regions proceed. After a failed read, the part of the buffer that was not
  * read is zeroed; if the region is longer than its whole device, the buffer is
  * left alone.
@@ -134,7 +148,9 @@ void dm_io_put(unsigned int num_pages);
  * asynchronous call, since all I/O behind this one has to wait.
  * Return:
  * * 0 - every region succeeded
- * * -EIO - at least one region failed, see @error_bits
+ * * -EOPNOTSUPP - regions failed, see @error_bits, and all of them because their
+ *   device cannot do the operation
+ * * -EIO - regions failed, see @error_bits
  * * -EINVAL - an argument is not as described, or a region with a count has no
  *   device, or the buffer is shorter than a region. Nothing was submitted
  * * -ENXIO - no reserve is held, see dm_io_get(). Nothing was submitted
@@ -251,7 +267,8 @@ int dm_io_async_vm(unsigned int num_regions, struct io_region *where, int rw,
  * @error_bits: as for dm_io_sync()
  *
  * What a clone of @bio would carry goes along: I/O priority, write hint, block
- * cgroup, encryption context, integrity data. Otherwise as dm_io_sync().
+ * cgroup, encryption context, integrity data. A device whose integrity data is of
+ * another kind cannot do the operation. Otherwise as dm_io_sync().
  *
  * Context: As for dm_io_sync(), except that a @bio with an encryption context
  * or integrity data makes the call wait for the block layer's own pools.
@@ -277,5 +294,100 @@ int dm_io_sync_bio(unsigned int num_regions, struct io_region *where, int rw,
  */
 int dm_io_async_bio(unsigned int num_regions, struct io_region *where, int rw,
 		    struct bio *bio, io_notify_fn fn, void *context);
+
+/*
+ * Everything else
+ */
+
+/**
+ * define DM_IO_KILLABLE - a flag for &struct dm_io_args
+ *
+ * A request that consists of many bios ends early when the caller's task has been
+ * killed: regions that are not complete fail with -EINTR.
+ */
+#define DM_IO_KILLABLE	BIT(0)
+
+/**
+ * struct dm_io_args - the arguments of dm_io_submit()
+ * @opf: operation and flags, see DM_IO_OPF()
+ * @num_regions: as for dm_io_sync()
+ * @where: as for dm_io_sync()
+ * @pl: the buffer is this page list, as for dm_io_sync(), or
+ * @bvec: this array of bio_vecs, as for dm_io_sync_bvec(), or
+ * @data: this kernel memory, as for dm_io_sync_vm(), or
+ * @bio: the memory of this bio, as for dm_io_sync_bio(). With an operation that
+ *	takes no buffer, I/O priority and block cgroup of @bio go along
+ * @offset: where the buffer starts in the first page of @pl; 0 without @pl
+ * @ioprio: I/O priority as of IOPRIO_PRIO_VALUE(); 0 is that of @bio, or else of
+ *	the calling task
+ * @flags: 0 or DM_IO_KILLABLE
+ * @fn: called when the I/O has completed, as for dm_io_async(); NULL makes the
+ *	call synchronous
+ * @context: passed to @fn
+ * @error_bits: as for dm_io_sync(). Not looked at if there is @fn, which gets them
+ * @errors: array of @num_regions, or NULL. For each region, 0 or the reason why it
+ *	failed as a negative errno: see dm_io_submit()
+ *
+ * What is not named in an initialiser is 0 or NULL, which is always a good default.
+ * New members will be like that, too.
+ */
+struct dm_io_args {
+	blk_opf_t opf;
+	unsigned int num_regions;
+	const struct io_region *where;
+
+	struct page_list *pl;
+	struct bio_vec *bvec;
+	void *data;
+	struct bio *bio;
+	unsigned int offset;
+
+	unsigned short ioprio;
+	unsigned int flags;
+
+	io_notify_fn fn;
+	void *context;
+	unsigned long *error_bits;
+	int *errors;
+};
+
+/**
+ * dm_io_submit - do any I/O that the library can do
+ * @args: what to do. May go when the call returns
+ *
+ * The calls above are short forms of this one. So its regions fail as they do for
+ * dm_io_sync(), and what @args points to has to stay as long as it does there.
+ * @args->errors is written until the I/O has completed: until @args->fn is called,
+ * or until a synchronous call returns; not by a call that is refused. It holds for
+ * each region that failed
+ *
+ * * -ERANGE - it ends past the end of its device, or wraps
+ * * -EINVAL - it is not of whole logical blocks, or the device cannot take the
+ *   buffer's alignment
+ * * -EROFS - it is written, and the device is read-only
+ * * -EOPNOTSUPP - the device cannot do the operation
+ * * -EINTR - the task was killed, see DM_IO_KILLABLE
+ * * -ENOMEM - an atomic write, or the clone of a bio with encryption context or
+ *   integrity data, did not find memory
+ * * -EFAULT - a part of the buffer is no memory
+ * * any other errno - what the device said, as of blk_status_to_errno(): -EIO,
+ *   -ENOSPC, -ETIMEDOUT ...
+ *
+ * A device is found unable if its limits say so, or if it says so itself. The
+ * latter may come after a part of the region is done. Discards, secure erases and
+ * zeroes go in pieces that the device can take, several at a time; an asynchronous
+ * call waits for all but the last 32 of them, or fewer when memory is short.
+ *
+ * Context: As for dm_io_sync(), or for dm_io_async() if there is @args->fn.
+ * Return:
+ * * 0 - every region succeeded; or @args->fn has been called or will be, exactly
+ *   once
+ * * -EOPNOTSUPP, -EIO - regions failed, as for dm_io_sync(); not with @args->fn
+ * * -EINTR - regions failed, since the task was killed; not with @args->fn
+ * * -EINVAL - an argument is not as described: for example, more than one buffer,
+ *   or an unknown flag. Nothing was submitted, @args->fn will not be called
+ * * -ENXIO - no reserve is held, see dm_io_get(). As for -EINVAL
+ */
+int dm_io_submit(const struct dm_io_args *args);
 
 #endif /* DM_IO_LIB_H */
