@@ -31,16 +31,20 @@
 #include <linux/crc32.h>
 #include <linux/device-mapper.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/percpu.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
+#include <linux/u64_stats_sync.h>
 #include <linux/uuid.h>
 #include <linux/vmalloc.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #include "dm-io.h"
+#include "dm-replica-test.h"
 
 #define DM_MSG_PREFIX "replica"
 
@@ -60,9 +64,10 @@
 /* Page-sized requests that can be in flight when memory is short. */
 #define RESERVE_PAGES	64
 
-/* What of a bio's operation and flags the library takes. */
-#define PASSED_FLAGS	(REQ_OP_MASK | REQ_SYNC | REQ_META | REQ_PRIO | \
-			 REQ_IDLE | REQ_BACKGROUND | REQ_PREFLUSH | REQ_FUA)
+/* What of a bio's flags goes along to the legs, a flush among others. */
+#define FLUSH_FLAGS	(REQ_SYNC | REQ_META | REQ_PRIO | REQ_IDLE | \
+			 REQ_BACKGROUND)
+#define PASSED_FLAGS	(REQ_OP_MASK | FLUSH_FLAGS | REQ_PREFLUSH | REQ_FUA)
 
 #define SUPERBLOCK_MAGIC	"DMREPLCA"
 #define SUPERBLOCK_VERSION	1
@@ -92,9 +97,63 @@ struct replica_superblock {
 
 static_assert(sizeof(struct replica_superblock) == 72);
 
+/* What a leg failed at. */
+enum error_kind {
+	READ_ERROR,
+	WRITE_ERROR,
+	FLUSH_ERROR,
+	COPY_ERROR,
+	SUPERBLOCK_ERROR,
+	NUM_ERROR_KINDS,
+};
+
+static const char *const error_kind_names[NUM_ERROR_KINDS] = {
+	[READ_ERROR]		= "read",
+	[WRITE_ERROR]		= "write",
+	[FLUSH_ERROR]		= "flush",
+	[COPY_ERROR]		= "copy",
+	[SUPERBLOCK_ERROR]	= "superblock",
+};
+
+/*
+ * The bios that a leg was sent. Reads take no lock, and need not start to share
+ * a cache line here. So each CPU counts for itself, writes as well as reads.
+ */
+enum count {
+	COUNT_READS,
+	COUNT_READ_SECTORS,
+	COUNT_WRITES,
+	COUNT_WRITE_SECTORS,
+	COUNT_FLUSHES,
+	COUNT_RETRIES,		/* reads that another leg has failed */
+	NUM_COUNTS,
+};
+
+static const char *const count_names[NUM_COUNTS] = {
+	[COUNT_READS]		= "reads",
+	[COUNT_READ_SECTORS]	= "read_sectors",
+	[COUNT_WRITES]		= "writes",
+	[COUNT_WRITE_SECTORS]	= "write_sectors",
+	[COUNT_FLUSHES]		= "flushes",
+	[COUNT_RETRIES]		= "retries",
+};
+
+struct traffic {
+	struct u64_stats_sync sync;
+	u64_stats_t counts[MAX_LEGS][NUM_COUNTS];
+};
+
+/* What is counted here is rare, and counted with the lock held. */
 struct leg {
 	struct dm_dev *dev;
-	unsigned int errors;
+	unsigned int errors[NUM_ERROR_KINDS];
+	enum error_kind last_kind;	/* of errors, as are the next two */
+	int last_error;			/* negative errno, 0 if there was none */
+	sector_t last_sector;
+	unsigned int dropped;
+	unsigned int rebuilt;
+	unsigned int superblocks;	/* written */
+	u64 copied;			/* sectors written in copying */
 };
 
 struct replica_set {
@@ -108,18 +167,20 @@ struct replica_set {
 
 	struct workqueue_struct *workqueue;
 	struct work_struct work;
+	struct mutex message;		/* one at a time may change the legs */
+	struct traffic __percpu *traffic;
 
 	/* The work item's own; nobody else's while it may run. */
 	struct replica_superblock *superblock;
 	unsigned int superblock_bytes;
 	u8 uuid[16];
 	u64 generation;
-	unsigned long recorded;		/* live legs as of the superblocks */
 	struct page_list *pages;	/* for one chunk */
 	wait_queue_head_t drained;
 
-	/* Protects all that follows, and the counters of errors. */
+	/* Protects all that follows, and what is counted in a leg. */
 	spinlock_t lock;
+	unsigned long recorded;		/* live legs as of the superblocks */
 	bool running;			/* copying and messages are allowed */
 	unsigned long live;
 	unsigned long rebuilding;
@@ -143,6 +204,7 @@ struct replica_io {
 	unsigned int epoch;		/* of a write */
 	unsigned int leg;		/* that a read was last sent to */
 	unsigned long tried;		/* legs that a read was sent to */
+	int errors[MAX_LEGS];		/* of a write; the first of a read */
 };
 
 #define for_each_leg(leg, legs)	for_each_set_bit(leg, &(legs), MAX_LEGS)
@@ -163,6 +225,14 @@ static sector_t io_sector(const struct replica_set *set, const struct bio *bio)
 	if (!bio_sectors(bio))
 		return 0;
 	return dm_target_offset(set->ti, bio->bi_iter.bi_sector);
+}
+
+/* To the block layer, a flush is a write of nothing. The library has a name for it. */
+static blk_opf_t io_opf(const struct bio *bio)
+{
+	if (!bio_sectors(bio))
+		return REQ_OP_FLUSH | (bio->bi_opf & FLUSH_FLAGS);
+	return bio->bi_opf & PASSED_FLAGS;
 }
 
 static struct bio_list take_bios(struct replica_set *set, struct bio_list *list)
@@ -195,16 +265,93 @@ static void data_regions(const struct replica_set *set, struct io_region *where,
 }
 
 /*
- * The state of the legs
+ * What is counted
  */
 
-static void count_errors(struct replica_set *set, unsigned long failed)
+static void count_bio(struct replica_set *set, unsigned long legs,
+		      const struct bio *bio, bool retry)
 {
+	struct traffic *traffic = get_cpu_ptr(set->traffic);
+	unsigned int sectors = bio_sectors(bio);
 	unsigned int leg;
 
-	for_each_leg(leg, failed)
-		set->legs[leg].errors++;
+	u64_stats_update_begin(&traffic->sync);
+	for_each_leg(leg, legs) {
+		u64_stats_t *counts = traffic->counts[leg];
+
+		if (!sectors) {
+			u64_stats_inc(&counts[COUNT_FLUSHES]);
+		} else if (bio_data_dir(bio) == WRITE) {
+			u64_stats_inc(&counts[COUNT_WRITES]);
+			u64_stats_add(&counts[COUNT_WRITE_SECTORS], sectors);
+		} else {
+			u64_stats_inc(&counts[COUNT_READS]);
+			u64_stats_add(&counts[COUNT_READ_SECTORS], sectors);
+			if (retry)
+				u64_stats_inc(&counts[COUNT_RETRIES]);
+		}
+	}
+	u64_stats_update_end(&traffic->sync);
+	put_cpu_ptr(set->traffic);
 }
+
+static void sum_counts(const struct replica_set *set, unsigned int leg,
+		       u64 *sums)
+{
+	u64 counts[NUM_COUNTS];
+	unsigned int start, i;
+	int cpu;
+
+	memset(sums, 0, sizeof(counts));
+	for_each_possible_cpu(cpu) {
+		struct traffic *traffic = per_cpu_ptr(set->traffic, cpu);
+
+		do {
+			start = u64_stats_fetch_begin(&traffic->sync);
+			for (i = 0; i < NUM_COUNTS; i++)
+				counts[i] = u64_stats_read(&traffic->counts[leg][i]);
+		} while (u64_stats_fetch_retry(&traffic->sync, start));
+		for (i = 0; i < NUM_COUNTS; i++)
+			sums[i] += counts[i];
+	}
+}
+
+static unsigned int sum_errors(const struct leg *leg)
+{
+	unsigned int sum = 0, kind;
+
+	for (kind = 0; kind < NUM_ERROR_KINDS; kind++)
+		sum += leg->errors[kind];
+	return sum;
+}
+
+/* @sector is the set's own; flushes and superblocks have none, so it is 0. */
+static void count_error(struct replica_set *set, unsigned int leg,
+			enum error_kind kind, int error, sector_t sector)
+{
+	lockdep_assert_held(&set->lock);
+
+	set->legs[leg].errors[kind]++;
+	set->legs[leg].last_kind = kind;
+	set->legs[leg].last_error = error;
+	set->legs[leg].last_sector = sector;
+}
+
+/* An error that costs no leg: there may be many of them. */
+static void log_error(const struct replica_set *set, unsigned int leg)
+{
+	const struct leg *failed = &set->legs[leg];
+
+	DMWARN_LIMIT("%s: leg %u (%pg): %s error %pe, sector %llu",
+		     set_name(set), leg, failed->dev->bdev,
+		     error_kind_names[failed->last_kind],
+		     ERR_PTR(failed->last_error),
+		     (unsigned long long)failed->last_sector);
+}
+
+/*
+ * The state of the legs
+ */
 
 static void set_live(struct replica_set *set, unsigned long live)
 {
@@ -216,10 +363,10 @@ static void set_live(struct replica_set *set, unsigned long live)
 /*
  * The @failed legs lack what they should have, so they are dead now. But one
  * live leg always stays. If all have failed, it is the first, and since it may
- * lack what another one has got, it is the only one.
+ * lack what another one has got, it is the only one. Returns the legs that were
+ * not dead before.
  */
-static void drop_legs(struct replica_set *set, unsigned long failed,
-		      const char *why, sector_t sector)
+static unsigned long drop_legs(struct replica_set *set, unsigned long failed)
 {
 	unsigned long dropped = set->live | set->rebuilding | set->requested;
 	unsigned long live = set->live & ~failed;
@@ -238,9 +385,39 @@ static void drop_legs(struct replica_set *set, unsigned long failed,
 
 	dropped &= failed & ~live;
 	for_each_leg(leg, dropped)
-		DMERR("%s: leg %u (%pg) is dropped: %s, sector %llu",
-		      set_name(set), leg, set->legs[leg].dev->bdev, why,
-		      (unsigned long long)sector);
+		set->legs[leg].dropped++;
+	return dropped;
+}
+
+/*
+ * The @failed legs were to be written to, and @errors says why they were not. No
+ * error is a good one: what is sent to several legs is nothing that one of them
+ * might do without, not even with -EOPNOTSUPP.
+ */
+static void fail_legs(struct replica_set *set, unsigned long failed,
+		      enum error_kind kind, const int *errors, sector_t sector)
+{
+	unsigned long dropped;
+	unsigned int leg;
+
+	for_each_leg(leg, failed)
+		count_error(set, leg, kind, errors[leg], sector);
+	dropped = drop_legs(set, failed);
+
+	for_each_leg(leg, dropped) {
+		struct block_device *bdev = set->legs[leg].dev->bdev;
+
+		if (failed & BIT(leg))
+			DMERR("%s: leg %u (%pg) is dropped: %s error %pe, sector %llu",
+			      set_name(set), leg, bdev, error_kind_names[kind],
+			      ERR_PTR(errors[leg]), (unsigned long long)sector);
+		else
+			DMERR("%s: leg %u (%pg) is dropped: all live legs failed",
+			      set_name(set), leg, bdev);
+	}
+	failed &= ~dropped;
+	for_each_leg(leg, failed)
+		log_error(set, leg);
 }
 
 /*
@@ -258,11 +435,14 @@ static void write_done(unsigned long error, void *context)
 
 	spin_lock_irqsave(&set->lock, flags);
 	if (unlikely(error)) {
-		count_errors(set, error);
-		drop_legs(set, error, "write error", io_sector(set, bio));
+		fail_legs(set, error,
+			  bio_sectors(bio) ? WRITE_ERROR : FLUSH_ERROR,
+			  io->errors, io_sector(set, bio));
 		/* A leg that failed and is still live is the last one. */
-		if (error & set->live)
-			bio->bi_status = BLK_STS_IOERR;
+		error &= set->live;
+		if (error)
+			bio->bi_status =
+				errno_to_blk_status(io->errors[__ffs(error)]);
 	}
 	if (!--set->in_flight[io->epoch] && io->epoch != set->epoch)
 		wake_up(&set->drained);
@@ -283,6 +463,15 @@ static void start_write(struct replica_set *set, struct bio *bio)
 	sector_t sector = io_sector(set, bio);
 	sector_t count = bio_sectors(bio);
 	struct io_region where[MAX_LEGS];
+	struct dm_io_args args = {
+		.opf = io_opf(bio),
+		.num_regions = set->num_legs,
+		.where = where,
+		.bio = bio,
+		.fn = write_done,
+		.context = bio,
+		.errors = io->errors,
+	};
 	unsigned long legs;
 
 	spin_lock_irq(&set->lock);
@@ -297,9 +486,8 @@ static void start_write(struct replica_set *set, struct bio *bio)
 	spin_unlock_irq(&set->lock);
 
 	data_regions(set, where, legs, sector, count);
-	if (dm_io_async_bio(set->num_legs, where,
-			    DM_IO_OPF(bio->bi_opf & PASSED_FLAGS), bio,
-			    write_done, bio)) {
+	count_bio(set, legs, bio, false);
+	if (dm_io_submit(&args)) {
 		/* Refused: no leg has got it, so none has failed. */
 		bio->bi_status = BLK_STS_IOERR;
 		write_done(0, bio);
@@ -345,10 +533,9 @@ static void read_done(unsigned long error, void *context)
 	}
 
 	spin_lock_irqsave(&set->lock, flags);
-	count_errors(set, BIT(io->leg));
-	DMWARN_LIMIT("%s: leg %u (%pg): read error, sector %llu", set_name(set),
-		     io->leg, set->legs[io->leg].dev->bdev,
-		     (unsigned long long)io_sector(set, bio));
+	count_error(set, io->leg, READ_ERROR, io->errors[0],
+		    io_sector(set, bio));
+	log_error(set, io->leg);
 	retry = set->live & ~io->tried;
 	if (retry) {
 		bio_list_add(&set->retries, bio);
@@ -356,8 +543,10 @@ static void read_done(unsigned long error, void *context)
 	}
 	spin_unlock_irqrestore(&set->lock, flags);
 
-	if (!retry)
-		bio_io_error(bio);
+	if (!retry) {
+		bio->bi_status = errno_to_blk_status(io->errors[0]);
+		bio_endio(bio);
+	}
 }
 
 static void start_read(struct replica_set *set, struct bio *bio)
@@ -365,17 +554,25 @@ static void start_read(struct replica_set *set, struct bio *bio)
 	struct replica_io *io = bio_to_io(bio);
 	sector_t sector = io_sector(set, bio);
 	struct io_region where[MAX_LEGS];
+	struct dm_io_args args = {
+		.opf = io_opf(bio),
+		.num_regions = 1,
+		.bio = bio,
+		.fn = read_done,
+		.context = bio,
+		.errors = io->errors,
+	};
 
 	io->leg = choose_leg(set, io->tried, sector);
 	if (io->leg == MAX_LEGS) {
 		bio_io_error(bio);
 		return;
 	}
+	count_bio(set, BIT(io->leg), bio, io->tried);
 	io->tried |= BIT(io->leg);
 	data_regions(set, where, BIT(io->leg), sector, bio_sectors(bio));
-	if (dm_io_async_bio(1, &where[io->leg],
-			    DM_IO_OPF(bio->bi_opf & PASSED_FLAGS), bio,
-			    read_done, bio))
+	args.where = &where[io->leg];
+	if (dm_io_submit(&args))
 		bio_io_error(bio);
 }
 
@@ -422,28 +619,44 @@ static int superblock_io(struct replica_set *set, unsigned int leg,
 		.bdev = set->legs[leg].dev->bdev,
 		.count = set->superblock_bytes >> SECTOR_SHIFT,
 	};
+	int error = 0;
+	struct dm_io_args args = {
+		.opf = opf | REQ_SYNC | REQ_META,
+		.num_regions = 1,
+		.where = &where,
+		.data = set->superblock,
+		.errors = &error,
+	};
+	int ret = dm_io_submit(&args);
 
-	opf |= REQ_SYNC | REQ_META;
-	return dm_io_sync_vm(1, &where, DM_IO_OPF(opf), set->superblock, NULL);
+	return error ?: ret;
 }
 
 static bool read_superblock(struct replica_set *set, unsigned int leg)
 {
 	const struct replica_superblock *superblock = set->superblock;
+	int error = superblock_io(set, leg, REQ_OP_READ);
 
-	return !superblock_io(set, leg, REQ_OP_READ) &&
-	       !memcmp(superblock->magic, SUPERBLOCK_MAGIC,
+	if (error) {
+		spin_lock_irq(&set->lock);
+		count_error(set, leg, SUPERBLOCK_ERROR, error, 0);
+		log_error(set, leg);
+		spin_unlock_irq(&set->lock);
+		return false;
+	}
+	return !memcmp(superblock->magic, SUPERBLOCK_MAGIC,
 		       sizeof(superblock->magic)) &&
 	       le32_to_cpu(superblock->checksum) ==
 	       superblock_checksum(superblock);
 }
 
 /*
- * Returns the legs that failed. The flush is there for what was copied to a
+ * Returns the legs that failed, with their @errors. The flush is there for what was copied to a
  * leg: a superblock must not claim it before it is safe.
  */
 static unsigned long write_superblocks(struct replica_set *set,
-				       unsigned long legs, unsigned long live)
+				       unsigned long legs, unsigned long live,
+				       int *errors)
 {
 	struct replica_superblock *superblock = set->superblock;
 	unsigned long failed = 0;
@@ -465,8 +678,9 @@ static unsigned long write_superblocks(struct replica_set *set,
 		superblock->leg = cpu_to_le32(leg);
 		superblock->checksum =
 			cpu_to_le32(superblock_checksum(superblock));
-		if (superblock_io(set, leg,
-				  REQ_OP_WRITE | REQ_PREFLUSH | REQ_FUA))
+		errors[leg] = superblock_io(set, leg, REQ_OP_WRITE |
+					    REQ_PREFLUSH | REQ_FUA);
+		if (errors[leg])
 			failed |= BIT(leg);
 	}
 	return failed;
@@ -483,6 +697,8 @@ static unsigned long write_superblocks(struct replica_set *set,
 static bool record_state(struct replica_set *set)
 {
 	unsigned long live, requested, legs, failed;
+	int errors[MAX_LEGS];
+	unsigned int leg;
 
 	spin_lock_irq(&set->lock);
 	do {
@@ -493,12 +709,13 @@ static bool record_state(struct replica_set *set)
 
 		if (live != set->recorded)
 			set->generation++;
-		failed = write_superblocks(set, legs, live);
+		failed = write_superblocks(set, legs, live, errors);
 
 		spin_lock_irq(&set->lock);
-		count_errors(set, failed);
+		for_each_leg(leg, legs)
+			set->legs[leg].superblocks++;
 		if (failed)
-			drop_legs(set, failed, "superblock write error", 0);
+			fail_legs(set, failed, SUPERBLOCK_ERROR, errors, 0);
 	} while (live != set->live);
 
 	if (!(failed & live)) {
@@ -631,17 +848,29 @@ static unsigned int read_chunk(struct replica_set *set, sector_t sector,
 	unsigned long legs = READ_ONCE(set->live);
 	struct io_region where[MAX_LEGS];
 	unsigned long failed = 0;
-	unsigned int leg;
+	unsigned int source, leg;
+	int errors[MAX_LEGS];
 
 	data_regions(set, where, legs, sector, count);
-	for_each_leg(leg, legs) {
-		if (!dm_io_sync(1, &where[leg], READ, set->pages, 0, NULL))
+	for_each_leg(source, legs) {
+		struct dm_io_args args = {
+			.opf = REQ_OP_READ,
+			.num_regions = 1,
+			.where = &where[source],
+			.pl = set->pages,
+			.errors = &errors[source],
+		};
+
+		if (!dm_io_submit(&args))
 			break;
-		failed |= BIT(leg);
+		failed |= BIT(source);
 	}
 
 	spin_lock_irq(&set->lock);
-	count_errors(set, failed);
+	for_each_leg(leg, failed) {
+		count_error(set, leg, COPY_ERROR, errors[leg], sector);
+		log_error(set, leg);
+	}
 	if (failed == legs) {
 		DMERR("%s: copying ends: no leg can read %llu sectors from %llu",
 		      set_name(set), (unsigned long long)count,
@@ -650,7 +879,7 @@ static unsigned int read_chunk(struct replica_set *set, sector_t sector,
 		set->copying = false;
 	}
 	spin_unlock_irq(&set->lock);
-	return leg;
+	return source;
 }
 
 /* The legs that have to be made equal to @source. */
@@ -666,22 +895,36 @@ static void write_chunk(struct replica_set *set, unsigned int source,
 			sector_t sector, sector_t count)
 {
 	struct io_region where[MAX_LEGS];
-	unsigned long error;
+	unsigned long targets, failed;
+	int errors[MAX_LEGS];
+	struct dm_io_args args = {
+		.opf = REQ_OP_WRITE,
+		.num_regions = set->num_legs,
+		.where = where,
+		.pl = set->pages,
+		.error_bits = &failed,
+		.errors = errors,
+	};
+	unsigned int leg;
 
 	spin_lock_irq(&set->lock);
-	data_regions(set, where, copy_targets(set, source), sector, count);
+	targets = copy_targets(set, source);
 	spin_unlock_irq(&set->lock);
 
-	dm_io_sync(set->num_legs, where, WRITE, set->pages, 0, &error);
+	data_regions(set, where, targets, sector, count);
+	dm_io_submit(&args);
 
 	spin_lock_irq(&set->lock);
-	count_errors(set, error);
-	if (error)
-		drop_legs(set, error, "write error in copying", sector);
+	for_each_leg(leg, targets)
+		set->legs[leg].copied += count;
+	if (failed)
+		fail_legs(set, failed, COPY_ERROR, errors, sector);
 	set->copied = sector + count;
 	if (set->copied == set->ti->len || !copy_targets(set, source)) {
 		if (copy_targets(set, source))
 			DMINFO("%s: copying is complete", set_name(set));
+		for_each_leg(leg, set->rebuilding)
+			set->legs[leg].rebuilt++;
 		if (set->rebuilding)
 			set_live(set, set->live | set->rebuilding);
 		set->rebuilding = 0;
@@ -828,30 +1071,93 @@ static int fail_leg(struct replica_set *set, unsigned int leg)
 	spin_lock_irq(&set->lock);
 	if (!set->running || set->live == BIT(leg))
 		ret = -EBUSY;
-	else
-		drop_legs(set, BIT(leg), "message", 0);
+	else if (drop_legs(set, BIT(leg)))
+		DMERR("%s: leg %u (%pg) is dropped: message", set_name(set),
+		      leg, set->legs[leg].dev->bdev);
 	spin_unlock_irq(&set->lock);
 	if (ret)
 		return ret;
-	return update_superblocks(set) ? 0 : -EIO;
+
+	/*
+	 * If superblocks have to be written once more by now, it is for another
+	 * leg. What matters is that they were written without this one, which
+	 * no other message can have brought back.
+	 */
+	update_superblocks(set);
+
+	spin_lock_irq(&set->lock);
+	if (set->recorded & BIT(leg))
+		ret = -EIO;
+	spin_unlock_irq(&set->lock);
+	return ret;
 }
 
+static char leg_state(const struct replica_set *set, unsigned int leg)
+{
+	if (set->live & BIT(leg))
+		return 'A';
+	return set->rebuilding & BIT(leg) ? 'R' : 'D';
+}
+
+static void report_stats(struct replica_set *set, char *result,
+			 unsigned int maxlen)
+{
+	unsigned int leg, sz = 0;
+
+	for (leg = 0; leg < set->num_legs; leg++) {
+		const struct leg *of = &set->legs[leg];
+		u64 sums[NUM_COUNTS];
+		unsigned int i;
+
+		sum_counts(set, leg, sums);
+		spin_lock_irq(&set->lock);
+		DMEMIT("leg=%u device=%s state=%c", leg,
+		       of->dev ? of->dev->name : "-", leg_state(set, leg));
+		for (i = 0; i < NUM_COUNTS; i++)
+			DMEMIT(" %s=%llu", count_names[i], sums[i]);
+		DMEMIT(" copied_sectors=%llu superblocks=%u", of->copied,
+		       of->superblocks);
+		DMEMIT(" dropped=%u rebuilt=%u", of->dropped, of->rebuilt);
+		for (i = 0; i < NUM_ERROR_KINDS; i++)
+			DMEMIT(" %s_errors=%u", error_kind_names[i],
+			       of->errors[i]);
+		if (of->last_error)
+			DMEMIT(" last_error=%d last_error_kind=%s last_error_sector=%llu",
+			       of->last_error, error_kind_names[of->last_kind],
+			       (unsigned long long)of->last_sector);
+		DMEMIT("\n");
+		spin_unlock_irq(&set->lock);
+	}
+}
+
+/* Returns 1 if there is a @result to be handed to the sender. */
 static int replica_message(struct dm_target *ti, unsigned int argc, char **argv,
 			   char *result, unsigned int maxlen)
 {
 	struct replica_set *set = ti->private;
+	int (*change)(struct replica_set *set, unsigned int leg) = NULL;
 	unsigned int leg;
+	int ret;
 
-	if (argc == 2 && !kstrtouint(argv[1], 10, &leg) && leg < MAX_LEGS &&
-	    (set->present & BIT(leg))) {
-		if (!strcasecmp(argv[0], "rebuild"))
-			return rebuild_leg(set, leg);
-		if (!strcasecmp(argv[0], "fail"))
-			return fail_leg(set, leg);
+	if (argc == 1 && !strcasecmp(argv[0], "stats")) {
+		report_stats(set, result, maxlen);
+		return 1;
 	}
-	DMERR("%s: a message is 'rebuild' or 'fail' and the number of a leg with a device",
-	      set_name(set));
-	return -EINVAL;
+	if (argc == 2 && !strcasecmp(argv[0], "rebuild"))
+		change = rebuild_leg;
+	if (argc == 2 && !strcasecmp(argv[0], "fail"))
+		change = fail_leg;
+	if (!change || kstrtouint(argv[1], 10, &leg) || leg >= MAX_LEGS ||
+	    !(set->present & BIT(leg))) {
+		DMERR("%s: a message is 'stats', or 'rebuild' or 'fail' and a leg with a device",
+		      set_name(set));
+		return -EINVAL;
+	}
+
+	mutex_lock(&set->message);
+	ret = change(set, leg);
+	mutex_unlock(&set->message);
+	return ret;
 }
 
 static void replica_status(struct dm_target *ti, status_type_t type,
@@ -866,15 +1172,16 @@ static void replica_status(struct dm_target *ti, status_type_t type,
 		spin_lock_irq(&set->lock);
 		DMEMIT("%u ", set->num_legs);
 		for (leg = 0; leg < set->num_legs; leg++)
-			DMEMIT("%c", set->live & BIT(leg) ? 'A' :
-				     set->rebuilding & BIT(leg) ? 'R' : 'D');
+			DMEMIT("%c", leg_state(set, leg));
 		for (leg = 0; leg < set->num_legs; leg++)
-			DMEMIT(" %u", set->legs[leg].errors);
+			DMEMIT(" %u", sum_errors(&set->legs[leg]));
 		if (set->copying)
 			DMEMIT(" %llu/%llu", (unsigned long long)set->copied,
 			       (unsigned long long)ti->len);
 		else
 			DMEMIT(" -");
+		for (leg = 0; leg < set->num_legs; leg++)
+			DMEMIT(" %d", set->legs[leg].last_error);
 		spin_unlock_irq(&set->lock);
 		break;
 	case STATUSTYPE_TABLE:
@@ -933,6 +1240,7 @@ static void free_set(struct replica_set *set)
 	for (i = 0; set->pages && i < CHUNK_PAGES && set->pages[i].page; i++)
 		__free_page(set->pages[i].page);
 	kvfree(set->pages);
+	free_percpu(set->traffic);
 	vfree(set->superblock);
 	for_each_leg(i, set->present)
 		dm_put_device(set->ti, set->legs[i].dev);
@@ -944,12 +1252,17 @@ static void free_set(struct replica_set *set)
 static int alloc_memory(struct replica_set *set)
 {
 	unsigned int i;
+	int cpu;
 
+	set->traffic = alloc_percpu(struct traffic);
 	set->superblock = vzalloc(set->superblock_bytes);
 	set->pages = kvcalloc(CHUNK_PAGES, sizeof(*set->pages), GFP_KERNEL);
 	set->workqueue = alloc_ordered_workqueue("dm-replica", WQ_MEM_RECLAIM);
-	if (!set->superblock || !set->pages || !set->workqueue)
+	if (!set->traffic || !set->superblock || !set->pages ||
+	    !set->workqueue)
 		return -ENOMEM;
+	for_each_possible_cpu(cpu)
+		u64_stats_init(&per_cpu_ptr(set->traffic, cpu)->sync);
 	for (i = 0; i < CHUNK_PAGES; i++) {
 		set->pages[i].page = alloc_page(GFP_KERNEL);
 		if (!set->pages[i].page)
@@ -1042,6 +1355,7 @@ static int replica_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	set->ti = ti;
 	set->superblock_bytes = SUPERBLOCK_MIN_BYTES;
 	spin_lock_init(&set->lock);
+	mutex_init(&set->message);
 	init_waitqueue_head(&set->drained);
 	INIT_WORK(&set->work, replica_work);
 
@@ -1070,7 +1384,7 @@ static void replica_dtr(struct dm_target *ti)
 
 static struct target_type replica_target = {
 	.name = "replica",
-	.version = { 1, 0, 0 },
+	.version = { 1, 1, 0 },
 	.module = THIS_MODULE,
 	.ctr = replica_ctr,
 	.dtr = replica_dtr,
@@ -1083,6 +1397,82 @@ static struct target_type replica_target = {
 	.iterate_devices = replica_iterate_devices,
 	.io_hints = replica_io_hints,
 };
+
+#if IS_ENABLED(CONFIG_DM_IO_KUNIT_TEST)
+
+/* A set of which nothing is there but the superblock of one leg. */
+struct test_set {
+	struct replica_set set;
+	struct dm_target ti;
+	struct dm_dev dev;
+};
+
+static void free_test_set(struct test_set *test)
+{
+	kfree(test->set.superblock);
+	kfree(test);
+}
+
+static struct test_set *alloc_test_set(struct block_device *bdev,
+				       const struct replica_test_state *state)
+{
+	struct test_set *test = kzalloc(sizeof(*test), GFP_KERNEL);
+
+	if (!test)
+		return NULL;
+	test->set.superblock_bytes = SUPERBLOCK_MIN_BYTES;
+	test->set.superblock = kzalloc(SUPERBLOCK_MIN_BYTES, GFP_KERNEL);
+	if (!test->set.superblock) {
+		kfree(test);
+		return NULL;
+	}
+	test->ti.len = state->data_sectors;
+	test->dev.bdev = bdev;
+	test->set.ti = &test->ti;
+	test->set.num_legs = state->num_legs;
+	test->set.legs[state->leg].dev = &test->dev;
+	test->set.present = BIT(state->leg);
+	return test;
+}
+
+int dm_replica_test_write(struct block_device *bdev,
+			  const struct replica_test_state *state)
+{
+	struct test_set *test = alloc_test_set(bdev, state);
+	int errors[MAX_LEGS] = { };
+	unsigned long failed;
+
+	if (!test)
+		return -ENOMEM;
+	memcpy(test->set.uuid, state->uuid, sizeof(test->set.uuid));
+	test->set.generation = state->generation;
+	test->set.resync = state->dirty;
+	failed = write_superblocks(&test->set, BIT(state->leg), state->live,
+				   errors);
+	free_test_set(test);
+	return failed ? -EIO : 0;
+}
+EXPORT_SYMBOL_GPL(dm_replica_test_write);
+
+bool dm_replica_test_read(struct block_device *bdev,
+			  struct replica_test_state *state)
+{
+	struct test_set *test = alloc_test_set(bdev, state);
+	bool found;
+
+	if (!test)
+		return false;
+	found = !load_set(&test->set);
+	memcpy(state->uuid, test->set.uuid, sizeof(state->uuid));
+	state->generation = test->set.generation;
+	state->live = test->set.recorded;
+	state->dirty = test->set.resync;
+	free_test_set(test);
+	return found;
+}
+EXPORT_SYMBOL_GPL(dm_replica_test_read);
+
+#endif
 
 static int __init replica_init(void)
 {
