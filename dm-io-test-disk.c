@@ -19,6 +19,128 @@
 
 static atomic_t num_disks;
 
+/*
+ * The log
+ */
+
+/* With the disk's lock held. */
+static struct test_event *new_event(struct test_log *log,
+				    enum test_event_kind kind)
+{
+	struct test_event *event;
+
+	if (log->num == log->max) {
+		log->full = true;
+		return NULL;
+	}
+	event = &log->events[log->num++];
+	*event = (struct test_event) { .kind = kind };
+	return event;
+}
+
+static u8 *copy_data(struct test_log *log, const struct bio *bio)
+{
+	u8 *data = log->data + log->used, *to = data;
+	struct bvec_iter iter;
+	struct bio_vec vec;
+
+	if (bio->bi_iter.bi_size > log->size - log->used) {
+		log->full = true;
+		return NULL;
+	}
+	bio_for_each_segment(vec, bio, iter) {
+		memcpy_from_bvec(to, &vec);
+		to += vec.bv_len;
+	}
+	log->used += bio->bi_iter.bi_size;
+	return data;
+}
+
+static void log_arrival(struct test_log *log, const struct bio *bio)
+{
+	enum test_event_kind kind = EVENT_WRITE;
+	struct test_event *event;
+
+	if (!op_is_write(bio->bi_opf))
+		return;
+	if (bio_op(bio) == REQ_OP_DISCARD)
+		kind = EVENT_DISCARD;
+	else if (!bio->bi_iter.bi_size)
+		kind = EVENT_FLUSH;
+	event = new_event(log, kind);
+	if (!event)
+		return;
+	event->preflush = bio->bi_opf & REQ_PREFLUSH;
+	event->fua = bio->bi_opf & REQ_FUA;
+	event->sector = bio->bi_iter.bi_sector;
+	event->bytes = bio->bi_iter.bi_size;
+	event->bio = bio;
+	if (kind == EVENT_WRITE)
+		event->data = copy_data(log, bio);
+}
+
+static void log_end(struct test_log *log, const struct bio *bio)
+{
+	unsigned int i = log->num;
+	struct test_event *event;
+
+	while (i--) {
+		if (log->events[i].bio != bio || log->events[i].ended)
+			continue;
+		log->events[i].ended = true;
+		log->events[i].failed = bio->bi_status;
+		event = new_event(log, EVENT_END);
+		if (event)
+			event->of = i;
+		return;
+	}
+}
+
+void test_disk_mark(struct test_disk *disk, u64 mark)
+{
+	struct test_event *event;
+	unsigned long flags;
+
+	spin_lock_irqsave(&disk->lock, flags);
+	event = new_event(disk->log, EVENT_MARK);
+	if (event)
+		event->mark = mark;
+	spin_unlock_irqrestore(&disk->lock, flags);
+}
+
+struct test_log *test_log_create(unsigned int max_events, size_t bytes)
+{
+	struct test_log *log = kzalloc(sizeof(*log), GFP_KERNEL);
+
+	if (!log)
+		return NULL;
+	log->events = vzalloc(array_size(max_events, sizeof(*log->events)));
+	log->max = max_events;
+	log->data = vmalloc(bytes);
+	log->size = bytes;
+	if (!log->events || !log->data) {
+		test_log_destroy(log);
+		return NULL;
+	}
+	return log;
+}
+
+void test_log_destroy(struct test_log *log)
+{
+	vfree(log->events);
+	vfree(log->data);
+	kfree(log);
+}
+
+/*
+ * The disk
+ */
+
+static blk_status_t bad_status(const struct test_disk *disk)
+{
+	return disk->bad_status ?: BLK_STS_IOERR;
+}
+
 static void record_bio(struct test_disk *disk, struct bio *bio)
 {
 	unsigned long flags;
@@ -38,7 +160,11 @@ static void record_bio(struct test_disk *disk, struct bio *bio)
 	disk->in_flight++;
 	disk->most_in_flight = max(disk->most_in_flight, disk->in_flight);
 	if (disk->num_bios == disk->bad_bio)
-		bio->bi_status = BLK_STS_IOERR;
+		bio->bi_status = bad_status(disk);
+	if (disk->watch)
+		disk->watch(disk, bio);
+	if (disk->log)
+		log_arrival(disk->log, bio);
 	spin_unlock_irqrestore(&disk->lock, flags);
 }
 
@@ -55,6 +181,19 @@ static void move_data(struct test_disk *disk, struct bio *bio)
 	struct bvec_iter iter;
 	struct bio_vec vec;
 
+	switch (bio_op(bio)) {
+	case REQ_OP_DISCARD:
+		memset(data, TEST_DISK_DISCARDED, bio->bi_iter.bi_size);
+		return;
+	case REQ_OP_SECURE_ERASE:
+		memset(data, TEST_DISK_ERASED, bio->bi_iter.bi_size);
+		return;
+	case REQ_OP_WRITE_ZEROES:
+		memset(data, 0, bio->bi_iter.bi_size);
+		return;
+	default:
+		break;
+	}
 	bio_for_each_segment(vec, bio, iter) {
 		if (op_is_write(bio->bi_opf))
 			memcpy_from_bvec(data, &vec);
@@ -69,12 +208,16 @@ static void end_bio(struct test_disk *disk, struct bio *bio)
 	unsigned long flags;
 
 	if (touches_bad_sectors(disk, bio))
-		bio->bi_status = BLK_STS_IOERR;
+		bio->bi_status = bad_status(disk);
+	if (bio->bi_status && disk->forgets_zeroes)
+		disk->disk->queue->limits.max_write_zeroes_sectors = 0;
 	if (!bio->bi_status && disk->data)
 		move_data(disk, bio);
 
 	spin_lock_irqsave(&disk->lock, flags);
 	disk->in_flight--;
+	if (disk->log)
+		log_end(disk->log, bio);
 	if (in_hardirq())
 		disk->ended_in_hardirq = true;
 	else if (in_serving_softirq())
@@ -182,7 +325,7 @@ struct test_disk *test_disk_create(void)
 	spin_lock_init(&disk->lock);
 	INIT_WORK(&disk->work, end_in_worker);
 	tasklet_setup(&disk->tasklet, end_in_softirq);
-	disk->irq_work = IRQ_WORK_INIT_HARD(end_in_hardirq);
+	disk->irq_work = IRQ_WORK_INIT(end_in_hardirq);
 
 	disk->disk = alloc_cached_bio_disk();
 	if (!disk->disk)
@@ -202,7 +345,43 @@ free_disk:
 	return NULL;
 }
 
+static void set_cache(struct test_disk *disk, bool cache)
+{
+#ifdef BLK_FEAT_WRITE_CACHE
+	blk_features_t features = BLK_FEAT_WRITE_CACHE | BLK_FEAT_FUA;
+
+	if (cache)
+		disk->disk->queue->limits.features |= features;
+	else
+		disk->disk->queue->limits.features &= ~features;
+#else
+	blk_queue_write_cache(disk->disk->queue, cache, cache);
+#endif
+}
+
+static void set_atomic_limits(struct queue_limits *limits,
+			      const struct test_disk_layout *layout)
+{
+#ifdef REQ_ATOMIC
+	limits->max_segments = layout->max_segments ?: BLK_MAX_SEGMENTS;
+	limits->atomic_write_unit_min = layout->atomic_min;
+	limits->atomic_write_unit_max = layout->atomic_max;
+	limits->atomic_write_max_sectors = layout->atomic_max >> SECTOR_SHIFT;
+#endif
+}
+
 /* The limits are set by hand: no kernel offers all of these to its drivers. */
+static void set_range_limits(struct queue_limits *limits,
+			     const struct test_disk_layout *layout)
+{
+	limits->max_discard_sectors = layout->discard_sectors;
+	limits->max_hw_discard_sectors = layout->discard_sectors;
+	limits->discard_granularity = layout->discard_granularity;
+	limits->discard_alignment = layout->discard_alignment;
+	limits->max_secure_erase_sectors = layout->erase_sectors;
+	limits->max_write_zeroes_sectors = layout->zeroes_sectors;
+}
+
 int test_disk_set_up(struct test_disk *disk,
 		     const struct test_disk_layout *layout)
 {
@@ -229,6 +408,10 @@ int test_disk_set_up(struct test_disk *disk,
 	limits->physical_block_size = limits->logical_block_size;
 	limits->dma_alignment = layout->any_alignment ? 0 :
 				layout->dma_alignment ?: SECTOR_SIZE - 1;
+	set_range_limits(limits, layout);
+	set_atomic_limits(limits, layout);
+	set_cache(disk, !layout->no_cache);
+	set_integrity_bytes(disk->disk, layout->integrity_bytes);
 
 	disk->end = END_AT_ONCE;
 	disk->backwards = false;
@@ -237,6 +420,11 @@ int test_disk_set_up(struct test_disk *disk,
 	disk->bad_sectors = 0;
 	disk->map = NULL;
 	disk->map_context = NULL;
+	disk->bad_status = BLK_STS_OK;
+	disk->forgets_zeroes = false;
+	disk->watch = NULL;
+	disk->watch_context = NULL;
+	disk->log = NULL;
 	test_disk_forget(disk);
 	return 0;
 }
@@ -274,6 +462,27 @@ void test_disk_forget(struct test_disk *disk)
 void test_disk_release(struct test_disk *disk)
 {
 	end_waiting(disk, BLK_STS_OK);
+}
+
+/* By means of a partition table, which the kernel reads from the disk. */
+struct block_device *test_disk_partition(struct test_disk *disk, u32 sector,
+					 u32 num_sectors)
+{
+	__le32 start = cpu_to_le32(sector), count = cpu_to_le32(num_sectors);
+	u8 *entry = disk->data + 446;
+
+	memset(disk->data, 0, SECTOR_SIZE);
+	entry[4] = 0x83;
+	memcpy(entry + 8, &start, sizeof(start));
+	memcpy(entry + 12, &count, sizeof(count));
+	disk->data[510] = 0x55;
+	disk->data[511] = 0xaa;
+
+	disk->disk->flags &= ~GENHD_FL_NO_PART;
+	mutex_lock(&disk->disk->open_mutex);
+	bdev_disk_changed(disk->disk, false);
+	mutex_unlock(&disk->disk->open_mutex);
+	return xa_load(&disk->disk->part_tbl, 1);
 }
 
 /*

@@ -36,6 +36,39 @@ struct test_bio {
 	unsigned char write_hint;
 };
 
+/*
+ * What happens to a disk, in order. The data of a write is copied as it arrives,
+ * and moves to the medium at some time between that and its end, or later: that
+ * is what whoever reads the log has to think of.
+ */
+enum test_event_kind {
+	EVENT_WRITE,
+	EVENT_DISCARD,
+	EVENT_FLUSH,
+	EVENT_END,		/* of the event with index @of */
+	EVENT_MARK,		/* by test_disk_mark() */
+};
+
+struct test_event {
+	enum test_event_kind kind;
+	bool preflush, fua;
+	bool ended, failed;
+	sector_t sector;
+	unsigned int bytes;
+	u8 *data;		/* of a write */
+	unsigned int of;
+	u64 mark;
+	const struct bio *bio;	/* to tell bios apart that have not ended */
+};
+
+struct test_log {
+	struct test_event *events;
+	unsigned int num, max;
+	u8 *data;
+	size_t used, size;
+	bool full;		/* there was more */
+};
+
 /* A bio-based disk with a volatile write cache. */
 struct test_disk {
 	struct block_device *bdev;
@@ -48,10 +81,19 @@ struct test_disk {
 	unsigned int bad_bio;		/* this one fails; the first is 1 */
 	sector_t bad_sector;		/* and so does whatever touches these */
 	sector_t bad_sectors;
+	blk_status_t bad_status;	/* BLK_STS_IOERR, if it is not set */
+	bool forgets_zeroes;		/* with that, it knows zeroes no more */
 
 	/* Called in submit_bio() instead of all this, if it is there. */
 	void (*map)(struct test_disk *disk, struct bio *bio);
 	void *map_context;
+
+	/* Called for each bio that arrives, with the lock held. */
+	void (*watch)(struct test_disk *disk, const struct bio *bio);
+	void *watch_context;
+
+	/* Where it writes down what happens, or NULL. */
+	struct test_log *log;
 
 	/* What it has seen since test_disk_forget(). */
 	unsigned int num_bios;		/* the first of them are in @bios */
@@ -79,6 +121,16 @@ struct test_disk {
  * @dma_alignment: else these bits of an address have to be clear; 0 is 511
  * @read_only: writes are not allowed
  * @no_data: it keeps nothing, and reads leave the memory alone
+ * @no_cache: it has no volatile write cache
+ * @integrity_bytes: integrity data of a sector; 0 if it has none
+ * @discard_sectors: the longest discard it takes; 0 if it takes none
+ * @discard_granularity: in bytes
+ * @discard_alignment: offset of the first unit of that size, in bytes
+ * @erase_sectors: the longest secure erase
+ * @zeroes_sectors: the longest write of zeroes
+ * @atomic_min: the smallest atomic write, in bytes
+ * @atomic_max: the largest one; 0 if it takes none, or if the kernel has none
+ * @max_segments: of an atomic write; 0 is 128
  */
 struct test_disk_layout {
 	sector_t num_sectors;
@@ -87,9 +139,23 @@ struct test_disk_layout {
 	unsigned int dma_alignment;
 	bool read_only;
 	bool no_data;
+	bool no_cache;
+	unsigned int integrity_bytes;
+	unsigned int discard_sectors;
+	unsigned int discard_granularity;
+	unsigned int discard_alignment;
+	unsigned int erase_sectors;
+	unsigned int zeroes_sectors;
+	unsigned int atomic_min;
+	unsigned int atomic_max;
+	unsigned short max_segments;
 };
 
 #define TEST_DISK_FILLER	0xdb
+
+/* What is there after a discard, and after a secure erase. */
+#define TEST_DISK_DISCARDED	0xd1
+#define TEST_DISK_ERASED	0xe5
 
 /* A disk of no size, or NULL if there is no memory. */
 struct test_disk *test_disk_create(void);
@@ -111,6 +177,23 @@ void test_disk_forget(struct test_disk *disk);
 
 /* End what waits in a disk that ends a bio when it is told to. */
 void test_disk_release(struct test_disk *disk);
+
+/*
+ * A log of a disk, with room for so many events and bytes of data. NULL if there
+ * is no memory.
+ */
+struct test_log *test_log_create(unsigned int max_events, size_t bytes);
+void test_log_destroy(struct test_log *log);
+
+/* Write a mark into the log of a disk. */
+void test_disk_mark(struct test_disk *disk, u64 mark);
+
+/*
+ * Make a partition of a disk that has its data in memory. Returns it, or NULL.
+ * The disk may serve no other test afterwards.
+ */
+struct block_device *test_disk_partition(struct test_disk *disk, u32 sector,
+					 u32 num_sectors);
 
 /* A blk-mq disk that keeps no data. */
 struct test_mq_disk {
