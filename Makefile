@@ -4,7 +4,8 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
-.PHONY: modules clean demo vm check lint bench bench-check help
+.PHONY: modules clean demo vm check check-all lint bench bench-check deb \
+	kernel-patch check-deb check-patch help
 
 modules: $(KDIR)/Makefile
 	+$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -26,6 +27,9 @@ vm:
 check:
 	@scripts/check
 
+check-all:
+	@scripts/check-all
+
 lint:
 	@scripts/lint
 
@@ -35,6 +39,18 @@ bench:
 bench-check:
 	@scripts/bench --check
 
+deb:
+	@scripts/deb
+
+kernel-patch:
+	@scripts/kernel-patch
+
+check-deb:
+	@scripts/check-deb
+
+check-patch:
+	@scripts/check-patch
+
 help:
 	@echo 'make [modules]   build dm-io.ko and dm-replica.ko for the kernel of KDIR='
 	@echo '                 ($(KDIR))'
@@ -42,9 +58,17 @@ help:
 	@echo 'make demo        see the library and a target at work on a stock kernel'
 	@echo 'make vm          a shell in the virtual machine that the demo runs in'
 	@echo 'make check       the tests; KUNIT_FILTER=... for a part of them'
+	@echo 'make check-all   the same on every kernel and architecture, with a table'
 	@echo 'make lint        checkpatch, sparse, compiler warnings, kernel-doc, shellcheck'
 	@echo 'make bench       what a request costs'
 	@echo 'make bench-check the same, fails when it costs more than it may'
+	@echo 'make deb         a Debian package, which has dkms build the modules'
+	@echo 'make check-deb   install it, build an example with it, upgrade and purge it'
+	@echo 'make kernel-patch'
+	@echo '                 a patch that adds the library to a kernel tree'
+	@echo 'make check-patch apply it and run the tests as that tree runs its own'
 	@echo
-	@echo 'demo, vm and check take KERNEL=, a series such as 6.1; 6.12 if not given.'
+	@echo 'demo, vm, check, kernel-patch and check-patch take KERNEL=, a series such as'
+	@echo '6.1; 6.12 if not given.'
+	@echo 'check takes ARCH= as well: x86_64, arm64, i386 or s390.'
 	@echo 'The scripts of the same names explain themselves with --help.'

@@ -342,6 +342,46 @@ kernel_series() (
 	done | sed -n 's/^linux-source-\([0-9.]*\) .*/\1/p' | sort -Vu
 )
 
+# The oldest series that is supported, and those that have been seen to be offered.
+oldest_series=6.1
+known_series='6.1 6.12 7.2 7.3'
+
+# wanted_series - print the series that are supported and offered, one a line
+wanted_series() (
+	offered=$(kernel_series | awk -v oldest=$oldest_series '
+		function number(series, part) {
+			split(series, part, ".")
+			return part[1] * 1000 + part[2]
+		}
+		number($1) >= number(oldest)')
+	[ -n "$offered" ] ||
+		die "the mirror offers no kernel source: see whether apt works here and the network does"
+	printf '%s\n' "$offered"
+)
+
+# missing_series OFFERED... - print the series that are known, and not among these
+missing_series() (
+	for series in $known_series; do
+		case " $* " in
+		*" $series "*) ;;
+		*) printf '%s\n' "$series" ;;
+		esac
+	done
+)
+
+# read_counts LOG STATUS - set passed and failed to what the log of a command ends
+# with. One that has failed without counting anything has failed once
+read_counts() {
+	counts=$(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$1" | tail -n 1)
+	counts=${counts:-0 1}
+	# shellcheck disable=SC2034 # the scripts use it
+	passed=${counts% *}
+	failed=${counts#* }
+	if [ "$2" != 0 ] && [ "$failed" = 0 ]; then
+		failed=1
+	fi
+}
+
 # What a download that failed is told apart by: newer lists may know better.
 download_failed=75
 
@@ -497,16 +537,57 @@ kernel_headers() (
 	compiler=$(sed -n 's/^CC = .*\(gcc-[0-9]*\)$/\1/p' "$build/.kernelvariables")
 	libraries=$(tr ',' '\n' <"$dir/depends" | sed -n 's/^ *\(lib[^ ]*\|pahole\).*/\1/p' | sort -u)
 	for package in $libraries $compiler make; do
-		package_offered "$package" ||
-			die "building with Linux $1's headers takes $package, which this system does not offer: build in Linux $1's source instead"
+		if ! package_offered "$package"; then
+			rebuilt_headers "$1" "$dir"
+			exit
+		fi
 	done
 	# shellcheck disable=SC2086 # a list of words
 	need $libraries $compiler make || exit 1
 	if ldd "$build"/scripts/mod/modpost "$build"/tools/objtool/objtool* 2>&1 |
 	   grep -q 'not found'; then
-		die "the tools in $build need newer libraries than this system has: build in Linux $1's source instead"
+		rebuilt_headers "$1" "$dir"
+		exit
 	fi
 	printf '%s\n' "$build"
+)
+
+# rebuilt_headers SERIES DIRECTORY - the same for headers that were made for a newer
+# system, whose compiler or libraries this one does not have: print a directory with
+# their configuration and symbols, and tools built here from the same version's source
+rebuilt_headers() (
+	source=$(kernel_source "$1") || exit 1
+	version=${source%/linux}
+	[ "${version##*/}" = "${2##*/}" ] ||
+		die "the headers of Linux $1 have version ${2##*/}, its source has ${version##*/}: try again when the mirror offers the same of both"
+	need bc bison flex gcc libc6-dev libelf-dev libssl-dev make pahole perl python3 xz-utils || exit 1
+	build=$(readlink -f "$2/build")
+	rebuilt=$2/usr/src/rebuilt/${build##*/}
+	with_lock "headers-$1" rebuild_headers "$build" "$source" "$rebuilt" || exit 1
+	printf '%s\n' "$rebuilt"
+)
+
+# rebuild_headers HEADERS SOURCE DIRECTORY
+rebuild_headers() (
+	# What was given to a make around this is not for the kernel's.
+	unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL ARCH CROSS_COMPILE KBUILD_OUTPUT KCFLAGS
+	key=$(echo "$2" && gcc --version)
+	[ "$(cat "$3/of" 2>/dev/null)" != "$key" ] || exit 0
+	release=$(cat "$1/include/config/kernel.release") || exit 1
+	version=$(make -s -C "$2" kernelversion) || exit 1
+	log=$3.log
+	say "building the tools to compile modules for Linux $release with"
+	rm -rf "$3"
+	mkdir -p "$3"
+	cp "$1/.config" "$1/Module.symvers" "$3/" || exit 1
+	for target in olddefconfig modules_prepare; do
+		make -C "$2" O="$3" LOCALVERSION="${release#"$version"}" -j"$(nproc)" $target \
+			>>"$log" 2>&1 </dev/null ||
+			die "could not build the tools to compile modules for Linux $release with" "$log"
+	done
+	[ "$(cat "$3/include/config/kernel.release")" = "$release" ] ||
+		die "the source of Linux $release calls itself $(cat "$3/include/config/kernel.release")" "$log"
+	printf '%s\n' "$key" >"$3/of"
 )
 
 # project_dir - print the directory of the sources
@@ -783,7 +864,11 @@ run_vm() (
 		# another one has just patched (tracepoints, static keys), and
 		# that ends in an oops now and then. So there is only one.
 		options="-accel tcg,thread=single -cpu max $options"
-		append="mitigations=off $append"
+		# It also keeps what it has translated by the address that a
+		# program runs at. With a new one for each process, libc's pages
+		# come to have so many translations that to free one of these
+		# pages takes minutes.
+		append="mitigations=off norandmaps $append"
 		: "${cpus:=1}"
 		;;
 	esac
