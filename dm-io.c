@@ -991,10 +991,8 @@ static noinline bool check_opf(struct io_call *call)
 		return !(flags & ~COMMON_FLAGS);
 	case REQ_OP_DISCARD:
 	case REQ_OP_SECURE_ERASE:
-		call->range = true;
 		return !(flags & ~COMMON_FLAGS);
 	case REQ_OP_WRITE_ZEROES:
-		call->range = true;
 		return !(flags & ~(COMMON_FLAGS | REQ_NOUNMAP));
 	default:
 		return false;
@@ -1208,8 +1206,8 @@ static noinline int check_empty(struct io_call *call, unsigned int region)
 }
 
 /*
- * Every refusal that takes no walk of the buffer is made here, with nothing
- * allocated and nothing submitted. Afterwards the call, which was all zero, knows
+ * Refusals are made here, with nothing allocated and nothing submitted; run() adds
+ * those that only the table shows. Afterwards the call, which was all zero, knows
  * its live regions and the length of its buffer.
  */
 static int check_call(struct io_call *call)
@@ -1227,6 +1225,7 @@ static int check_call(struct io_call *call)
 		return -EINVAL;
 	if (call->opf != REQ_OP_WRITE && !check_opf(call))
 		return -EINVAL;
+	call->range = is_range(call->opf);
 	call->special = call->range || (call->opf & ATOMIC_FLAG) ||
 			(call->buffer.bio && bio_integrity(call->buffer.bio));
 
@@ -1568,6 +1567,26 @@ static bool pages_suffice(const struct buffer *buffer, u64 bytes)
 	return false;
 }
 
+/* The number of entries that a table for the call may need. */
+static unsigned int table_vecs(const struct io_call *call)
+{
+	const struct buffer *buffer = &call->buffer;
+	unsigned int offset = 0;
+
+	switch (buffer->kind) {
+	case BUFFER_PAGES:
+		offset = buffer->offset;
+		break;
+	case BUFFER_VMALLOC:
+		offset = offset_in_page(buffer->data);
+		break;
+	default:
+		return 1;
+	}
+	return min_t(u64, (call->bytes + offset + PAGE_SIZE - 1) >> PAGE_SHIFT,
+		     TABLE_VECS);
+}
+
 /* Is this more than the device can write in one go? */
 static bool splits_atomic(struct block_device *bdev, const struct chunk *chunk,
 			  unsigned int bytes)
@@ -1675,7 +1694,7 @@ static int run(struct io_call *call, struct io_request *first,
 			return -EINVAL;
 		if (unlikely(atomic) && last && call_splits_atomic(call, &chunk))
 			return -EINVAL;
-		if (unlikely(atomic && !last) && max_vecs >= TABLE_VECS)
+		if (unlikely(atomic && !last) && max_vecs >= table_vecs(call))
 			return -EINVAL;
 		if (!done)
 			start_request(call, first);
@@ -1886,26 +1905,6 @@ static noinline void run_ranges(struct io_call *call, struct io_request *first,
 		first->context = call->context;
 		end_async(first);
 	}
-}
-
-/* The number of entries that a table for the call may need. */
-static unsigned int table_vecs(const struct io_call *call)
-{
-	const struct buffer *buffer = &call->buffer;
-	unsigned int offset = 0;
-
-	switch (buffer->kind) {
-	case BUFFER_PAGES:
-		offset = buffer->offset;
-		break;
-	case BUFFER_VMALLOC:
-		offset = offset_in_page(buffer->data);
-		break;
-	default:
-		return 1;
-	}
-	return min_t(u64, (call->bytes + offset + PAGE_SIZE - 1) >> PAGE_SHIFT,
-		     TABLE_VECS);
 }
 
 /*
@@ -2451,7 +2450,9 @@ void dm_io_put(unsigned int num_pages)
 		num_pages = reserve.wanted;
 	}
 	shrink_reserve(num_pages);
-	if (reserve.users)
+	if (!reserve.wanted)
+		reserve.users = 0;
+	else if (num_pages && reserve.users)
 		reserve.users--;
 	mutex_unlock(&reserve.resize);
 }
