@@ -70,5 +70,5 @@ help:
 	@echo
 	@echo 'demo, vm, check, kernel-patch and check-patch take KERNEL=, a series such as'
 	@echo '6.1; 6.12 if not given.'
-	@echo 'check takes ARCH= as well: x86_64, arm64, i386 or s390.'
+	@echo 'check takes ARCH= as well: x86_64, arm64, i386, s390 or um.'
 	@echo 'The scripts of the same names explain themselves with --help.'

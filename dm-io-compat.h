@@ -113,6 +113,11 @@ static inline bool is_module_data(const void *data)
 #endif
 }
 
+/* Does the architecture lend us its page table? */
+#if defined(CONFIG_X86_64) && !defined(CONFIG_UML)
+#define HAS_PAGE_TABLE
+#endif
+
 /*
  * A walk along the pages of memory that is contiguous only virtually. It goes
  * up by one page at each call, and nobody unmaps the memory meanwhile. So where
@@ -120,7 +125,7 @@ static inline bool is_module_data(const void *data)
  * the next ones. To find the first costs more than to ask for two pages.
  */
 struct vmap_walk {
-#ifdef CONFIG_X86_64
+#ifdef HAS_PAGE_TABLE
 	const pte_t *pte;
 #endif
 };
@@ -129,7 +134,7 @@ struct vmap_walk {
 static __always_inline struct page *
 vmap_walk_page(struct vmap_walk *walk, unsigned long addr, unsigned int bytes)
 {
-#ifdef CONFIG_X86_64
+#ifdef HAS_PAGE_TABLE
 	if (likely(walk->pte && (addr & ~PMD_MASK))) {
 		walk->pte++;
 	} else if (bytes > 2 * PAGE_SIZE) {
