@@ -754,6 +754,14 @@ kernel_complaints() {
 		-e 'refcount_t:|scheduling while atomic|list_(add|del) corruption' "$1"
 }
 
+# um_option TREE - print an option for kunit.py with --arch=um. What it configures by
+# itself has a driver of some kernels warn that nobody has given it a number
+um_option() {
+	if grep -q '^CONFIG_UML_PCI_OVER_VIRTIO=y' "$1/tools/testing/kunit/configs/arch_uml.config"; then
+		echo --kconfig_add=CONFIG_UML_PCI_OVER_VIRTIO_DEVICE_ID=1234
+	fi
+}
+
 # choose_accel - set ACCEL to kvm or tcg, whichever has been seen to work here, or
 # what the environment asks for
 choose_accel() {
