@@ -1607,6 +1607,7 @@ static void unknown_arguments_are_refused(struct kunit *test)
 	unsigned int i;
 
 	get_reserve(test, 1);
+	KUNIT_EXPECT_EQ(test, dm_io_submit(NULL), -EINVAL);
 	for (kind = 0; kind < NUM_KINDS; kind++) {
 		io = new_submit(test, param_call(test), REQ_OP_WRITE, kind,
 				buffer);

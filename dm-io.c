@@ -2713,11 +2713,13 @@ start_here(unsigned int num_regions, const struct io_region *where, int rw,
 
 int dm_io_submit(const struct dm_io_args *args)
 {
-	int rw = (__force int)args->opf;
 	enum buffer_kind kind;
 	void *data;
+	int rw;
 
 	might_sleep();
+	if (unlikely(!args))
+		return -EINVAL;
 	if (unlikely(!choose_buffer(args, &kind, &data) ||
 		     args->flags & ~DM_IO_KILLABLE ||
 		     IOPRIO_PRIO_CLASS(args->ioprio) > IOPRIO_CLASS_IDLE)) {
@@ -2729,6 +2731,7 @@ int dm_io_submit(const struct dm_io_args *args)
 	if (args->flags || args->ioprio || args->errors ||
 	    kind == BUFFER_NONE || kind == BUFFER_BIO)
 		return run_args(args, kind, data);
+	rw = (__force int)args->opf;
 	if (args->fn)
 		return start_many(args->num_regions, args->where, rw, kind,
 				  data, args->offset, args->fn, args->context);

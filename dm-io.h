@@ -384,8 +384,9 @@ struct dm_io_args {
  *   once
  * * -EOPNOTSUPP, -EIO - regions failed, as for dm_io_sync(); not with @args->fn
  * * -EINTR - regions failed, since the task was killed; not with @args->fn
- * * -EINVAL - an argument is not as described: for example, more than one buffer,
- *   or an unknown flag. Nothing was submitted, @args->fn will not be called
+ * * -EINVAL - @args is NULL, or an argument is not as described: for example, more
+ *   than one buffer, or an unknown flag. Nothing was submitted, @args->fn will not
+ *   be called
  * * -ENXIO - no reserve is held, see dm_io_get(). As for -EINVAL
  */
 int dm_io_submit(const struct dm_io_args *args);
