@@ -3321,6 +3321,30 @@ static void long_write_is_flushed_once(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, other->bios[0].opf & REQ_PREFLUSH);
 }
 
+/* What is behind data that is missing might be taken for the whole. */
+static void write_stops_behind_failure(struct kunit *test)
+{
+	struct buffer *buffer = new_buffer(test, SZ_2M + SZ_1M, 0);
+	struct io *io = new_io(test, param_call(test), WRITE, buffer);
+	struct test_disk *disks[2];
+	unsigned int i;
+
+	get_reserve(test, 1);
+	for (i = 0; i < 2; i++) {
+		disks[i] = new_disk(test, &(struct test_disk_layout) {
+			.num_sectors = HUGE_DISK,
+			.no_data = true,
+		});
+		add_region(io, disks[i]->bdev, 0, buffer->bytes >> SECTOR_SHIFT);
+	}
+	disks[0]->bad_bio = 1;
+	KUNIT_EXPECT_EQ(test, perform(test, io), -EIO);
+	KUNIT_EXPECT_EQ(test, io->error, BIT(0));
+	KUNIT_EXPECT_EQ(test, disks[0]->num_bios, 1);
+	if (!takes_bvec(io->call))
+		KUNIT_EXPECT_GE(test, disks[1]->num_bios, 3);
+}
+
 static void expect_flush(struct kunit *test, const struct test_disk *disk)
 {
 	KUNIT_EXPECT_EQ(test, disk->num_bios, 1);
@@ -3453,6 +3477,7 @@ static struct kunit_case contract_cases[] = {
 	KUNIT_CASE(bio_stays_as_it_is),
 	KUNIT_CASE_PARAM(flags_reach_the_device, call_gen_params),
 	KUNIT_CASE_PARAM(long_write_is_flushed_once, call_gen_params),
+	KUNIT_CASE_PARAM(write_stops_behind_failure, call_gen_params),
 	KUNIT_CASE_PARAM(flush_reaches_every_device, call_gen_params),
 	KUNIT_CASE_PARAM(preflush_without_data_is_a_flush, call_gen_params),
 	KUNIT_CASE(regions_arrive_as_a_batch),
