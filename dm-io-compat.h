@@ -15,9 +15,77 @@
 #include <linux/bvec.h>
 #include <linux/dm-io.h>
 #include <linux/fs.h>
+#include <linux/ioport.h>
+#include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/pgtable.h>
 #include <linux/vmalloc.h>
+
+/* What of a bio_vec an iterator has done got another name as its macros went. */
+#ifndef mp_bvec_iter_len
+#define bi_bvec_done	bi_offset
+#endif
+
+/* Bios went without a write hint for some years. It came back with a header. */
+#ifdef _LINUX_RW_HINT_H
+
+static inline unsigned char bio_write_hint(const struct bio *bio)
+{
+	return (__force unsigned char)bio->bi_write_hint;
+}
+
+static inline void bio_set_write_hint(struct bio *bio, unsigned char hint)
+{
+	bio->bi_write_hint = (__force enum rw_hint)hint;
+}
+
+#else
+
+static inline unsigned char bio_write_hint(const struct bio *bio)
+{
+	return 0;
+}
+
+static inline void bio_set_write_hint(struct bio *bio, unsigned char hint)
+{
+}
+
+#endif
+
+/*
+ * Have a bio that was made without a device go to one, with what it takes from
+ * another bio: block cgroup, I/O priority, and where a device should put the data.
+ */
+static inline void bio_inherit(struct bio *bio, struct block_device *bdev,
+			       struct bio *source)
+{
+	bio->bi_bdev = bdev;
+#ifdef CONFIG_BLK_CGROUP
+	if (source->bi_blkg)
+		bio_clone_blkg_association(bio, source);
+	else
+		bio_associate_blkg(bio);
+#endif
+	bio->bi_ioprio = source->bi_ioprio;
+	bio_set_write_hint(bio, bio_write_hint(source));
+#ifndef mp_bvec_iter_len
+	bio->bi_write_stream = source->bi_write_stream;
+#endif
+}
+
+/* Does a bio carry what takes memory to clone? */
+static inline bool bio_has_context(const struct bio *bio)
+{
+#ifdef CONFIG_BLK_INLINE_ENCRYPTION
+	if (bio->bi_crypt_context)
+		return true;
+#endif
+#ifdef CONFIG_BLK_DEV_INTEGRITY
+	if (bio->bi_integrity)
+		return true;
+#endif
+	return false;
+}
 
 /*
  * bio_endio() lets go of the block cgroup on every kernel so far. Should it not,
@@ -29,15 +97,7 @@ static inline bool bio_holds_references(const struct bio *bio)
 	if (bio->bi_blkg)
 		return true;
 #endif
-#ifdef CONFIG_BLK_INLINE_ENCRYPTION
-	if (bio->bi_crypt_context)
-		return true;
-#endif
-#ifdef CONFIG_BLK_DEV_INTEGRITY
-	if (bio->bi_integrity)
-		return true;
-#endif
-	return false;
+	return bio_has_context(bio);
 }
 
 /*
@@ -101,21 +161,65 @@ static inline bool page_follows(const struct page *page,
 #endif
 }
 
-/* is_vmalloc_addr() does not know of the data of modules, if that is apart. */
-static inline bool is_module_data(const void *data)
+/*
+ * May both be in one segment? The memory of a device may not be with other memory,
+ * nor with that of another page map; it is kept apart altogether.
+ */
+static inline bool pages_mix(const struct page *a, const struct page *b)
 {
-#if defined(CONFIG_MODULES) && defined(MODULES_VADDR)
-	unsigned long addr = (unsigned long)data;
+	return !is_zone_device_page(a) && !is_zone_device_page(b);
+}
 
-	return addr >= MODULES_VADDR && addr < MODULES_END;
+/*
+ * Is a page memory? An address may lead to a frame that has no struct page, or one
+ * that only says so: firmware and I/O memory lie between the RAM.
+ */
+static __always_inline bool is_memory(struct page *page)
+{
+	unsigned long pfn = page_to_pfn(page);
+
+	if (!pfn_valid(pfn))
+		return false;
+	/* User Mode Linux has nothing else, and does not say so. */
+	return likely(!PageReserved(page)) || IS_ENABLED(CONFIG_UML) ||
+	       page_is_ram(pfn) || is_zone_device_page(page);
+}
+
+/* Memory with a page table of its own: from vmalloc(), or the data of a module. */
+static inline bool is_virtual(const void *data)
+{
+	if (is_vmalloc_addr(data))
+		return true;
+#if defined(CONFIG_MODULES) && defined(MODULES_VADDR)
+	return (unsigned long)data >= MODULES_VADDR &&
+	       (unsigned long)data < MODULES_END;
 #else
 	return false;
 #endif
 }
 
+/*
+ * Memory that is mapped for good. Above high_memory are the slots of kmap(), which
+ * some architectures take for addresses of other pages.
+ */
+static inline bool is_linear(const void *data)
+{
+#ifdef CONFIG_HIGHMEM
+	if (data >= (const void *)high_memory)
+		return false;
+#endif
+	return virt_addr_valid(data) &&
+	       is_memory(virt_to_page(data));
+}
+
 /* Does the architecture lend us its page table? */
 #if defined(CONFIG_X86_64) && !defined(CONFIG_UML)
 #define HAS_PAGE_TABLE
+#endif
+
+/* Frames come and go, and are valid or not, by so many at a time. */
+#ifndef PFN_SUBSECTION_SHIFT
+#define PFN_SUBSECTION_SHIFT	(21 - PAGE_SHIFT)
 #endif
 
 /*
@@ -127,32 +231,54 @@ static inline bool is_module_data(const void *data)
 struct vmap_walk {
 #ifdef HAS_PAGE_TABLE
 	const pte_t *pte;
+	unsigned long pfn;		/* of the last page that was looked at */
 #endif
 };
 
-/* The page at @addr, of @bytes to come; NULL where nothing is mapped. */
+static noinline __maybe_unused struct page *vmap_page(unsigned long addr)
+{
+	struct page *page = vmalloc_to_page((void *)addr);
+
+	return likely(page && is_memory(page)) ? page : NULL;
+}
+
+/* The page at @addr, with @many to come; NULL where there is no memory. */
 static __always_inline struct page *
-vmap_walk_page(struct vmap_walk *walk, unsigned long addr, unsigned int bytes)
+vmap_walk_page(struct vmap_walk *walk, unsigned long addr, bool many)
 {
 #ifdef HAS_PAGE_TABLE
+	unsigned long pfn;
+	pte_t pte;
+
 	if (likely(walk->pte && (addr & ~PMD_MASK))) {
 		walk->pte++;
-	} else if (bytes > 2 * PAGE_SIZE) {
+	} else if (many) {
 		unsigned int level;
 
+		walk->pfn = 0;
 		walk->pte = lookup_address(addr, &level);
 		if (walk->pte && level != PG_LEVEL_4K)
 			walk->pte = NULL;
 	} else {
 		walk->pte = NULL;
 	}
-	if (likely(walk->pte)) {
-		pte_t pte = READ_ONCE(*walk->pte);
-
-		return likely(pte_present(pte)) ? pte_page(pte) : NULL;
+	if (unlikely(!walk->pte))
+		return vmap_page(addr);
+	pte = READ_ONCE(*walk->pte);
+	if (unlikely(!pte_present(pte)))
+		return NULL;
+	pfn = pte_pfn(pte);
+	/* RAM is cached, and near other RAM: anything else is looked at. */
+	if (unlikely((pfn ^ walk->pfn) >> PFN_SUBSECTION_SHIFT ||
+		     pte_flags(pte) & _PAGE_CACHE_MASK)) {
+		walk->pfn = pfn;
+		if (!is_memory(pfn_to_page(pfn)))
+			return NULL;
 	}
+	return pfn_to_page(pfn);
+#else
+	return vmap_page(addr);
 #endif
-	return vmalloc_to_page((void *)addr);
 }
 
 /*
@@ -203,6 +329,62 @@ static inline struct gendisk *alloc_mq_disk(struct blk_mq_tag_set *tags,
 
 #endif
 
+/* The largest logical block that a driver may have. */
+#ifdef BLK_MAX_BLOCK_SIZE
+#define MAX_LOGICAL_BLOCK	BLK_MAX_BLOCK_SIZE
+#else
+#define MAX_LOGICAL_BLOCK	PAGE_SIZE
+#endif
+
+/* What a disk can write atomically, in bytes. Not for kernels that do not know. */
+static inline void set_atomic_hw_limits(struct queue_limits *limits,
+					unsigned int min, unsigned int max,
+					unsigned int boundary)
+{
+#ifdef REQ_ATOMIC
+	limits->atomic_write_hw_max = max;
+	limits->atomic_write_hw_unit_min = min;
+	limits->atomic_write_hw_unit_max = max;
+	limits->atomic_write_hw_boundary = boundary;
+#ifdef BLK_FEAT_ATOMIC_WRITES
+	limits->features &= ~BLK_FEAT_ATOMIC_WRITES;
+	if (max)
+		limits->features |= BLK_FEAT_ATOMIC_WRITES;
+#endif
+#endif
+}
+
+/*
+ * Change the limits of a disk that is idle, in the way of a driver: the kernel says
+ * whether they are possible, and derives others from them. There was a time when it
+ * did not say.
+ */
+static inline int
+change_limits(struct gendisk *disk, bool cache, bool fua,
+	      void (*change)(struct queue_limits *limits, const void *data),
+	      const void *data)
+{
+#ifdef BLK_FEAT_WRITE_CACHE
+	struct queue_limits limits = queue_limits_start_update(disk->queue);
+
+	limits.features &= ~(BLK_FEAT_WRITE_CACHE | BLK_FEAT_FUA);
+	if (cache)
+		limits.features |= BLK_FEAT_WRITE_CACHE;
+	if (fua)
+		limits.features |= BLK_FEAT_FUA;
+	change(&limits, data);
+	return queue_limits_commit_update(disk->queue, &limits);
+#else
+	struct queue_limits *limits = &disk->queue->limits;
+
+	blk_queue_write_cache(disk->queue, cache, fua);
+	change(limits, data);
+	limits->max_discard_sectors = limits->max_hw_discard_sectors;
+	blk_queue_max_hw_sectors(disk->queue, limits->max_hw_sectors);
+	return 0;
+#endif
+}
+
 /*
  * Let a disk have so many bytes of integrity data for each sector; 0 is none. Its
  * length got another name when user space could ask for it.
@@ -228,32 +410,6 @@ static inline void set_integrity_bytes(struct gendisk *disk,
 	integrity->interval_exp = SECTOR_SHIFT;
 #endif
 }
-
-/* Bios went without a write hint for some years. It came back with a header. */
-#ifdef _LINUX_RW_HINT_H
-
-static inline unsigned char bio_write_hint(const struct bio *bio)
-{
-	return (__force unsigned char)bio->bi_write_hint;
-}
-
-static inline void bio_set_write_hint(struct bio *bio, unsigned char hint)
-{
-	bio->bi_write_hint = (__force enum rw_hint)hint;
-}
-
-#else
-
-static inline unsigned char bio_write_hint(const struct bio *bio)
-{
-	return 0;
-}
-
-static inline void bio_set_write_hint(struct bio *bio, unsigned char hint)
-{
-}
-
-#endif
 
 /*
  * The kernel's own dm_io() for the benchmark. Its arguments and those of its

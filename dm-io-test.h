@@ -15,6 +15,13 @@
 /* While this is set, every allocation of the library fails. */
 extern bool dm_io_test_no_memory;
 
+/*
+ * The library counts its allocations. If this many are still to come, the one
+ * that follows them fails, and only that one; -1 is none.
+ */
+extern unsigned int dm_io_test_allocs;
+extern int dm_io_test_fail_after;
+
 /* What the library counts; see its file in debugfs. */
 enum dm_io_test_stat {
 	STAT_REQUESTS,			/* of an enum req_op */
@@ -23,13 +30,26 @@ enum dm_io_test_stat {
 	STAT_RESERVE_EMPTY,
 	STAT_ON_STACK,
 	STAT_USERS,
+	STAT_RESERVE,			/* pages */
 };
 
 u64 dm_io_test_stat(enum dm_io_test_stat stat, int which);
 
+/*
+ * To be asked once for each allocation. Tests that count do so with one caller at a
+ * time; in others, it does not matter what is lost.
+ */
 static inline bool no_memory(void)
 {
-	return READ_ONCE(dm_io_test_no_memory);
+	int left = READ_ONCE(dm_io_test_fail_after);
+
+	if (READ_ONCE(dm_io_test_no_memory))
+		return true;
+	WRITE_ONCE(dm_io_test_allocs, READ_ONCE(dm_io_test_allocs) + 1);
+	if (likely(left < 0))
+		return false;
+	WRITE_ONCE(dm_io_test_fail_after, left - 1);
+	return !left;
 }
 
 #else

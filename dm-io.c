@@ -2,22 +2,25 @@
 /*
  * dm-io: block I/O for Device Mapper targets
  *
- * The way of a request, which is the order of this file: the pools and the
- * reserve behind them; completion; the buffer, which becomes a table of
- * bio_vecs; the check, where every refusal happens; and the run, one bio per
- * region over the same table. The public calls come last.
+ * The way of a request is the order of this file: pools and the reserve behind
+ * them; completion; the buffer, which becomes tables of bio_vecs; the check, where
+ * calls and regions are refused; the plan of the next chunk, part of which may go
+ * through a bounce buffer; waves of bios; the fast path; and the public calls.
  *
- * Nothing here ever waits for memory. The reserve of dm_io_get() is a matter
- * of speed: a request that finds it empty runs from its caller's stack, a few
- * bio_vecs at a time, and waits for its own I/O and for nothing else. So
- * devices may be stacked on each other, all of them users of this library, and
- * none can hold what another needs.
+ * Check, plan and submission are written once. The fast path is an instance of
+ * them for the calls that find everything as it should be: all regions are good,
+ * the buffer fits one table, and memory is at hand. What turns out otherwise has
+ * had no effect so far, and starts again on the slow path.
+ *
+ * Nothing here waits for memory. A request that finds neither memory nor a reserve
+ * runs from its caller's stack, a logical block or so at a time, and waits for its
+ * own I/O and for nothing else. So devices may be stacked on each other, all of
+ * them users of this library, and none can hold what another one needs.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/bio.h>
 #include <linux/blkdev.h>
-#include <linux/completion.h>
 #include <linux/debugfs.h>
 #include <linux/highmem.h>
 #include <linux/ioprio.h>
@@ -26,16 +29,17 @@
 #include <linux/math64.h>
 #include <linux/mm.h>
 #include <linux/module.h>
-#include <linux/mutex.h>
 #include <linux/overflow.h>
 #include <linux/percpu.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <linux/sched/task_stack.h>
 #include <linux/seq_file.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/vmalloc.h>
+#include <linux/workqueue.h>
 
 #include "dm-io.h"
 #include "dm-io-compat.h"
@@ -44,10 +48,20 @@
 #define CREATE_TRACE_POINTS
 #include "dm-io-trace.h"
 
-/* One bio carries no more than this: it fits bi_size, and an int. */
-#define CHUNK_BYTES	SZ_1G
+/*
+ * One bio carries no more than this, so that a driver that works in submit_bio()
+ * lets other tasks run now and then.
+ */
+#define CHUNK_BYTES	SZ_4M
 
-/* The largest table built for a request, and the largest one borrowed. */
+/* An asynchronous call has so much of its buffer in flight without waiting. */
+#define FLIGHT_BYTES	SZ_16M
+
+/* What one bounce buffer holds, and what is zeroed in interrupt context. */
+#define BOUNCE_BYTES	SZ_64K
+#define IRQ_BYTES	((unsigned int)SZ_64K)
+
+/* The largest table built for a wave, and the largest one borrowed. */
 #define TABLE_VECS	BIO_MAX_VECS
 #define BORROWED_VECS	USHRT_MAX
 
@@ -60,9 +74,9 @@
 /* So many pieces of a discard and its like are in flight at once. */
 #define RANGE_BIOS	32U
 
-#define COMMON_FLAGS	(REQ_SYNC | REQ_META | REQ_PRIO | REQ_IDLE | \
-			 REQ_BACKGROUND)
-#define READ_FLAGS	(COMMON_FLAGS | REQ_RAHEAD)
+#define COMMON_FLAGS	(REQ_SYNC | REQ_META | REQ_PRIO | REQ_IDLE |	\
+			 REQ_BACKGROUND | REQ_RAHEAD | REQ_NOMERGE |	\
+			 REQ_SWAP | REQ_FAILFAST_MASK)
 #define WRITE_FLAGS	(COMMON_FLAGS | REQ_PREFLUSH | REQ_FUA)
 
 enum buffer_kind {
@@ -70,9 +84,9 @@ enum buffer_kind {
 	BUFFER_PAGES,
 	BUFFER_BVEC,
 	BUFFER_BIO,
-	BUFFER_VIRTUAL,		/* vmalloc or linear: not looked at yet */
-	BUFFER_VMALLOC,
+	BUFFER_VMALLOC,		/* contiguous only virtually */
 	BUFFER_LINEAR,
+	NUM_BUFFER_KINDS,	/* none that there is */
 };
 
 /* A buffer, from where the next chunk starts. */
@@ -84,40 +98,50 @@ struct buffer {
 		struct bio_vec *bvec;	/* BVEC, BIO */
 		void *data;
 	};
-	struct bio *bio;		/* BIO */
 	struct bvec_iter iter;		/* BVEC, BIO */
 	unsigned int num_vecs;		/* BVEC, BIO: once measured */
 };
 
-/* What the caller asked for, and what the check found out about it. */
+/*
+ * What the caller asked for, and what the check found out about it. The fast path
+ * keeps what it uses of this in registers, and leaves the rest alone.
+ */
 struct io_call {
-	unsigned int num_regions;
 	const struct io_region *where;
+	unsigned int num_regions;
 	blk_opf_t opf;
 	struct buffer buffer;
-	unsigned short ioprio;
-	bool killable;
-	io_notify_fn fn;		/* NULL: the call is synchronous */
+	union {				/* NULL: the call is synchronous */
+		dm_io_lib_notify_fn fn;
+		dm_io_result_fn result_fn;
+	};
 	void *context;
 	int *errors;			/* the caller's, or NULL */
 
-	bool flush;			/* REQ_OP_FLUSH: has no sectors */
-	bool range;			/* has sectors, and moves no data */
-	unsigned long live;		/* regions to submit */
-	unsigned int num_live;
-	unsigned long failed;		/* regions that failed */
-	u8 *reasons;			/* of those that failed in the check */
-	bool other_error;		/* not all of them for want of support */
-	bool killed;
-	bool reserve_empty;
-	bool special;			/* see check_special() */
+	/* Found by the check. */
 	u64 bytes;			/* length of the longest live region */
 	unsigned int block;		/* the largest logical block among them */
+
+	bool has_result_fn;
+	/* What the fast path does not touch. */
+	u8 flags;
+	unsigned short ioprio;
+	bool flush;			/* REQ_OP_FLUSH: has no sectors */
+	bool range;			/* has sectors, and moves no data */
+	bool special;			/* see check_special() */
+	bool odd;			/* a device may not take the buffer as it is */
+	bool killed;
+	bool reserve_empty;
+	bool no_table;
+	struct bio *bio;		/* the caller's, or NULL */
+	unsigned long live;		/* regions to submit */
+	unsigned long failed;		/* regions that failed */
+	unsigned long unsupported;	/* because their device cannot do it */
 };
 
 /*
- * A bio, and what has to be known when it ends. A call with several regions
- * takes as many of these as there are; what they have in common is in the first.
+ * A bio, and what has to be known when it ends. A wave takes one of these for each
+ * of its bios; what the whole call has in common is in the first one of all.
  */
 struct io_request {
 	struct io_request *next;	/* of this call, or of a list of free ones */
@@ -125,27 +149,45 @@ struct io_request {
 	sector_t sector;
 	unsigned int region;
 
-	atomic_t pending;		/* bios, and whoever waits for them */
-	u8 extras;			/* what else is to be done at the end */
-	bool other_error;		/* a device failed that can do it */
+	atomic_t pending;		/* bios, and whoever submits more */
 	unsigned long error;
+	unsigned long unsupported;
+	union {				/* NULL: context is a task that waits */
+		dm_io_lib_notify_fn fn;
+		dm_io_result_fn result_fn;
+	};
+	void *context;
 	int *errors;			/* with HAS_ERRORS: the caller's */
 	u64 start;			/* with HAS_START: of the clock */
-	io_notify_fn fn;		/* NULL: context is a completion */
-	void *context;
-	struct bio_vec *table;		/* to be freed, or NULL */
-	void *vmap_data;		/* read into; to be invalidated */
-	unsigned int vmap_bytes;
-	struct bvec_iter read;		/* what a failed read has to zero */
 
-	struct bio bio;
+	struct bio_vec *table;		/* with HAS_TABLE: to be freed */
+	struct bio_vec bounce;		/* with HAS_BOUNCE */
+	struct bvec_iter read;		/* what a failed read has to zero */
+	u8 extras;			/* what else there is, or is to be done */
+	u8 bounce_order;
+	struct bio_vec *read_table;
+	void *vmap_data;		/* with HAS_VMAP: to be invalidated */
+
+	union {
+		struct bio bio;
+		struct {		/* once a read has failed */
+			struct work_struct work;
+			struct io_request *first;
+		} zero;
+	};
 	struct bio_vec vecs[REQUEST_VECS];
 };
 
 /* Extras: members of a request that are not valid without them. */
-#define HAS_MORE	BIT(0)		/* next, vmap_bytes */
-#define HAS_ERRORS	BIT(1)
-#define HAS_START	BIT(2)
+#define HAS_TABLE	BIT(0)
+#define HAS_BOUNCE	BIT(1)
+#define HAS_VMAP	BIT(2)
+/* Of the first request only: */
+#define HAS_MORE	BIT(3)		/* next */
+#define HAS_ERRORS	BIT(4)
+#define HAS_START	BIT(5)
+#define HAS_RESULT_FN	BIT(6)
+#define ON_STACK	BIT(7)
 
 /* A part of the buffer, as bios take it. */
 struct chunk {
@@ -164,7 +206,14 @@ EXPORT_TRACEPOINT_SYMBOL_GPL(dm_io_reserve_empty);
 #if IS_ENABLED(CONFIG_DM_IO_KUNIT_TEST)
 bool dm_io_test_no_memory;
 EXPORT_SYMBOL_GPL(dm_io_test_no_memory);
+unsigned int dm_io_test_allocs;
+EXPORT_SYMBOL_GPL(dm_io_test_allocs);
+int dm_io_test_fail_after = -1;
+EXPORT_SYMBOL_GPL(dm_io_test_fail_after);
 #endif
+
+/* What is zeroed outside of interrupt context, and submitted from another stack. */
+static struct workqueue_struct *zero_queue, *deep_queue;
 
 /*
  * What is counted: by each CPU for itself, and put together when somebody asks
@@ -328,10 +377,11 @@ static noinline void pool_free_slow(struct pool *pool, void *object)
 #define pool_alloc(pool, stash) ({				\
 	void *_object = NULL;					\
 								\
-	if (likely(!no_memory()))				\
+	if (likely(!no_memory())) {				\
 		_object = this_cpu_xchg(stash.slot, NULL);	\
-	if (unlikely(!_object && !no_memory()))			\
-		_object = pool_alloc_slow(pool);		\
+		if (unlikely(!_object))				\
+			_object = pool_alloc_slow(pool);	\
+	}							\
 	_object;						\
 })
 
@@ -382,15 +432,14 @@ static void pool_destroy(struct pool *pool)
  * writes here.
  */
 static struct {
-	struct mutex resize;		/* held by dm_io_get() and dm_io_put() */
-	spinlock_t lock;		/* protects what follows */
+	raw_spinlock_t lock;		/* protects what follows */
 	struct io_request *first;
 	unsigned int wanted;
 	unsigned int missing;
-	unsigned int users;		/* with resize held */
+	unsigned int users;
+	bool warned;			/* that there is no reserve */
 } reserve = {
-	.resize = __MUTEX_INITIALIZER(reserve.resize),
-	.lock = __SPIN_LOCK_UNLOCKED(reserve.lock),
+	.lock = __RAW_SPIN_LOCK_UNLOCKED(reserve.lock),
 };
 
 static void free_list(struct io_request *request)
@@ -404,13 +453,13 @@ static void free_list(struct io_request *request)
 	}
 }
 
-/* Neither the OOM killer nor a long search may pay for what is only a wish. */
-static int grow_reserve(unsigned int num)
+/* GFP_NORETRY: a reserve is not worth invoking the OOM killer. */
+static struct io_request *alloc_list(unsigned int num, struct io_request **last)
 {
-	struct io_request *first = NULL, *last = NULL;
-	unsigned int i;
+	struct io_request *first = NULL;
 
-	for (i = 0; i < num; i++) {
+	*last = NULL;
+	while (num--) {
 		struct io_request *request = NULL;
 
 		if (!no_memory())
@@ -418,46 +467,49 @@ static int grow_reserve(unsigned int num)
 						   __GFP_NORETRY | __GFP_NOWARN);
 		if (!request) {
 			free_list(first);
-			return -ENOMEM;
+			return NULL;
 		}
 		request->next = first;
 		first = request;
-		if (!last)
-			last = request;
+		if (!*last)
+			*last = request;
 		cond_resched();
 	}
-
-	spin_lock_irq(&reserve.lock);
-	last->next = reserve.first;
-	reserve.first = first;
-	WRITE_ONCE(reserve.wanted, reserve.wanted + num);
-	spin_unlock_irq(&reserve.lock);
-	return 0;
+	return first;
 }
 
-/* What is missing now need not come back. */
-static void shrink_reserve(unsigned int num)
+/*
+ * Take up to @num requests out of the reserve. What is missing now need not come
+ * back. Returns the number that were taken.
+ */
+static unsigned int shrink_reserve(unsigned int num)
 {
-	while (num) {
-		struct io_request *surplus = NULL;
+	struct io_request *surplus = NULL;
+	unsigned int taken = 0;
 
-		spin_lock_irq(&reserve.lock);
+	do {
+		unsigned int gone = 0;
+
+		raw_spin_lock_irq(&reserve.lock);
+		num = min(num, reserve.wanted);
 		if (reserve.missing) {
-			unsigned int gone = min(num, reserve.missing);
-
+			gone = min(num, reserve.missing);
 			WRITE_ONCE(reserve.missing, reserve.missing - gone);
-			WRITE_ONCE(reserve.wanted, reserve.wanted - gone);
-			num -= gone;
-		} else {
-			surplus = reserve.first;
-			reserve.first = surplus->next;
-			surplus->next = NULL;
-			WRITE_ONCE(reserve.wanted, reserve.wanted - 1);
-			num--;
+		} else if (num) {
+			struct io_request *request = reserve.first;
+
+			reserve.first = request->next;
+			request->next = surplus;
+			surplus = request;
+			gone = 1;
 		}
-		spin_unlock_irq(&reserve.lock);
-		free_list(surplus);
-	}
+		WRITE_ONCE(reserve.wanted, reserve.wanted - gone);
+		raw_spin_unlock_irq(&reserve.lock);
+		num -= gone;
+		taken += gone;
+	} while (num);
+	free_list(surplus);
+	return taken;
 }
 
 static noinline struct io_request *take_reserved(void)
@@ -465,13 +517,13 @@ static noinline struct io_request *take_reserved(void)
 	struct io_request *request;
 	unsigned long flags;
 
-	spin_lock_irqsave(&reserve.lock, flags);
+	raw_spin_lock_irqsave(&reserve.lock, flags);
 	request = reserve.first;
 	if (request) {
 		reserve.first = request->next;
 		WRITE_ONCE(reserve.missing, reserve.missing + 1);
 	}
-	spin_unlock_irqrestore(&reserve.lock, flags);
+	raw_spin_unlock_irqrestore(&reserve.lock, flags);
 	return request;
 }
 
@@ -480,15 +532,22 @@ static noinline bool refill_reserve(struct io_request *request)
 	unsigned long flags;
 	bool missing;
 
-	spin_lock_irqsave(&reserve.lock, flags);
+	raw_spin_lock_irqsave(&reserve.lock, flags);
 	missing = reserve.missing;
 	if (missing) {
 		request->next = reserve.first;
 		reserve.first = request;
 		WRITE_ONCE(reserve.missing, reserve.missing - 1);
 	}
-	spin_unlock_irqrestore(&reserve.lock, flags);
+	raw_spin_unlock_irqrestore(&reserve.lock, flags);
 	return missing;
+}
+
+/* The first call since dm_io_get() was due says so, and they all go on. */
+static noinline void warn_no_reserve(void)
+{
+	if (!xchg(&reserve.warned, true))
+		pr_warn("I/O without a reserve: its caller has not called dm_io_get()\n");
 }
 
 static __always_inline struct io_request *alloc_request(void)
@@ -504,14 +563,22 @@ static __always_inline void free_request(struct io_request *request)
 		pool_free(&requests, request_stash, (void *)request);
 }
 
-/* All requests of a call, and its table. */
+static void free_bounce(struct io_request *request)
+{
+	__free_pages(request->bounce.bv_page, request->bounce_order);
+	request->extras &= ~HAS_BOUNCE;
+}
+
+/* A list of requests, and what each of them has. */
 static noinline void free_requests(struct io_request *request)
 {
-	if (request->table)
-		free_table(request->table);
 	do {
 		struct io_request *next = request->next;
 
+		if (request->extras & HAS_TABLE)
+			free_table(request->table);
+		if (request->extras & HAS_BOUNCE)
+			free_bounce(request);
 		free_request(request);
 		request = next;
 	} while (request);
@@ -598,25 +665,37 @@ static noinline void stop_clock(const struct io_request *first)
 				     ktime_get_ns() - first->start);
 }
 
+static void invalidate_vmaps(const struct io_request *request)
+{
+	for (; request; request = request->next)
+		if (request->extras & HAS_VMAP)
+			invalidate_kernel_vmap_range(request->vmap_data,
+						     request->read.bi_size);
+}
+
 static noinline void end_with_extras(struct io_request *first)
 {
+	unsigned long unsupported = first->unsupported;
 	unsigned long error = first->error;
-	io_notify_fn fn = first->fn;
+	bool has_result_fn = first->extras & HAS_RESULT_FN;
+	dm_io_result_fn result_fn = first->result_fn;
+	dm_io_lib_notify_fn fn = first->fn;
 	void *context = first->context;
 
 	if (!(first->extras & HAS_MORE))
 		first->next = NULL;
-	else if (first->vmap_bytes)
-		invalidate_kernel_vmap_range(first->vmap_data,
-					     first->vmap_bytes);
+	invalidate_vmaps(first);
 	if (first->extras & HAS_START)
 		stop_clock(first);
 	free_requests(first);
-	fn(error, context);
+	if (has_result_fn)
+		result_fn(error, unsupported & error, context);
+	else
+		fn(error, context);
 }
 
 static noinline void end_with_full_slot(void *object, unsigned long error,
-					io_notify_fn fn, void *context)
+					dm_io_lib_notify_fn fn, void *context)
 {
 	pool_free_slow(&requests, object);
 	fn(error, context);
@@ -624,19 +703,33 @@ static noinline void end_with_full_slot(void *object, unsigned long error,
 
 static __always_inline void end_async(struct io_request *first)
 {
+	dm_io_lib_notify_fn fn = first->fn;
 	unsigned long error = first->error;
-	io_notify_fn fn = first->fn;
 	void *context = first->context;
+	u8 extras = first->extras;
 	void *object;
 
-	if (unlikely(first->extras || READ_ONCE(reserve.missing)))
+	if (unlikely(extras & ~(HAS_TABLE | HAS_ERRORS) ||
+		     READ_ONCE(reserve.missing)))
 		return end_with_extras(first);
-	if (first->table)
+	if (extras & HAS_TABLE)
 		free_table(first->table);
 	object = this_cpu_xchg(request_stash.slot, (void *)first);
 	if (unlikely(object))
 		return end_with_full_slot(object, error, fn, context);
 	fn(error, context);
+}
+
+/* Once the task sees this, @first may be gone, and the task itself soon after. */
+static noinline void wake_waiter(struct io_request *first)
+{
+	struct task_struct *task = first->context;
+
+	rcu_read_lock();
+	/* Pairs with sleep_until_null(): what was done before is seen behind it. */
+	smp_store_release(&first->context, NULL);
+	wake_up_process(task);
+	rcu_read_unlock();
 }
 
 static __always_inline void end_bio(struct io_request *first)
@@ -646,7 +739,23 @@ static __always_inline void end_bio(struct io_request *first)
 	if (first->fn)
 		end_async(first);
 	else
-		complete(first->context);
+		wake_waiter(first);
+}
+
+/*
+ * Sleep until somebody who has set a pointer to NULL wakes this task. A slow device
+ * is no reason to report a hung task, so the task is seen to run now and then.
+ */
+static noinline void sleep_until_null(void *pointer)
+{
+	for (;;) {
+		set_current_state(TASK_UNINTERRUPTIBLE);
+		/* Pairs with wake_waiter() and submit_deep(). */
+		if (!smp_load_acquire((void **)pointer))
+			break;
+		io_schedule_timeout(HZ / 2);
+	}
+	__set_current_state(TASK_RUNNING);
 }
 
 /*
@@ -681,11 +790,12 @@ static void fail_bio(struct io_request *first, const struct bio *bio)
 	int *errors = first->extras & HAS_ERRORS ? first->errors : NULL;
 	int error = bio_error(request);
 
-	if (error != -EOPNOTSUPP)
-		WRITE_ONCE(first->other_error, true);
-	if (!test_and_set_bit(request->region, &first->error))
-		report_failure(first, request->region, request->bdev,
-			       bio->bi_opf, request->sector, error, errors);
+	if (test_and_set_bit(request->region, &first->error))
+		return;
+	if (error == -EOPNOTSUPP)
+		set_bit(request->region, &first->unsupported);
+	report_failure(first, request->region, request->bdev, bio->bi_opf,
+		       request->sector, error, errors);
 }
 
 /* Trace events are apart, since they are rare and take room. */
@@ -703,29 +813,94 @@ static noinline void trace_bio(const struct io_request *request,
 	trace_dm_io_bio_submit(first, request->region, &request->bio);
 }
 
-/* What was not read must not pass for data. */
-static noinline void end_bio_with_error(struct bio *bio)
+static void zero_table(struct bio_vec *table, struct bvec_iter iter, bool may_sleep)
 {
-	struct io_request *first = bio->bi_private;
-	struct bvec_iter iter;
+	struct bvec_iter i;
 	struct bio_vec vec;
 
-	if (bio->bi_status) {
-		fail_bio(first, bio);
-		if (!op_is_write(bio->bi_opf))
-			for_each_bvec(vec, bio->bi_io_vec, iter, first->read)
-				memzero_bvec(&vec);
+	for_each_bvec(vec, table, i, iter) {
+		memzero_bvec(&vec);
+		if (may_sleep)
+			cond_resched();
 	}
-	bio_uninit(bio);
+}
+
+static void zero_work(struct work_struct *work)
+{
+	struct io_request *request =
+		container_of(work, struct io_request, zero.work);
+	struct io_request *first = request->zero.first;
+
+	zero_table(request->read_table, request->read, true);
 	end_bio(first);
+}
+
+/*
+ * What was not read must not pass for data. False if that takes longer than
+ * interrupts may be held up for: then a worker goes on, or the task that waits.
+ */
+static bool zero_read(struct io_request *request, struct io_request *first)
+{
+	if (request->read.bi_size <= IRQ_BYTES) {
+		zero_table(request->read_table, request->read, false);
+		return true;
+	}
+	if (first->extras & ON_STACK)
+		return true;
+	request->zero.first = first;
+	INIT_WORK(&request->zero.work, zero_work);
+	queue_work(zero_queue, &request->zero.work);
+	return false;
+}
+
+/* With the last bio, the requests may be gone. */
+static noinline void end_bio_slowly(struct bio *bio)
+{
+	struct io_request *request = container_of(bio, struct io_request, bio);
+	struct io_request *first = bio->bi_private;
+	bool not_read = bio->bi_status && !op_is_write(bio->bi_opf);
+
+	if (bio->bi_status)
+		fail_bio(first, bio);
+	bio_uninit(bio);
+	if (!not_read || zero_read(request, first))
+		end_bio(first);
 }
 
 static void region_end_io(struct bio *bio)
 {
 	if (unlikely(bio->bi_status || bio_holds_references(bio)))
-		end_bio_with_error(bio);
+		end_bio_slowly(bio);
 	else
 		end_bio(bio->bi_private);
+}
+
+/* Copy between a bounce buffer and a part of the caller's. */
+static void copy_bounce(const struct bio_vec *bounce, const struct bio_vec *table,
+			struct bvec_iter iter, bool from_bounce)
+{
+	char *data = page_address(bounce->bv_page);
+	struct bvec_iter i;
+	struct bio_vec vec;
+
+	for_each_bvec(vec, table, i, iter) {
+		if (from_bounce)
+			memcpy_to_bvec(&vec, data);
+		else
+			memcpy_from_bvec(data, &vec);
+		data += vec.bv_len;
+	}
+}
+
+/* A read that went into a bounce buffer, which is no larger than IRQ_BYTES. */
+static void bounced_end_io(struct bio *bio)
+{
+	struct io_request *request = container_of(bio, struct io_request, bio);
+
+	if (!bio->bi_status)
+		copy_bounce(&request->bounce, request->read_table,
+			    request->read, true);
+	region_end_io(bio);
 }
 
 /*
@@ -790,51 +965,55 @@ static __always_inline bool measure_vecs(struct buffer *buffer, u64 bytes,
 	return true;
 }
 
-/* As many bytes, up to @bytes, as BORROWED_VECS entries of the table hold. */
-static unsigned int limit_vecs(const struct buffer *buffer, unsigned int bytes)
+/* As many bytes, up to @bytes, as BORROWED_VECS entries hold behind @done. */
+static noinline unsigned int limit_vecs(const struct bio_vec *table,
+					unsigned int done, unsigned int bytes)
 {
-	struct bvec_iter iter = buffer->iter;
-	unsigned int end = iter.bi_idx + BORROWED_VECS;
+	struct bvec_iter iter = { .bi_size = bytes, .bi_bvec_done = done };
 
-	iter.bi_size = bytes;
-	while (iter.bi_size && iter.bi_idx < end)
-		bvec_iter_advance(buffer->bvec, &iter,
-				  mp_bvec_iter_len(buffer->bvec, iter));
+	while (iter.bi_size && iter.bi_idx < BORROWED_VECS)
+		bvec_iter_advance(table, &iter, mp_bvec_iter_len(table, iter));
 	return bytes - iter.bi_size;
 }
 
 /* The table is the caller's own, from where it has been used up to. */
-static void borrow_vecs(const struct buffer *buffer, struct chunk *chunk)
+static __always_inline void borrow_vecs(const struct buffer *buffer,
+					struct chunk *chunk)
 {
 	chunk->table = &buffer->bvec[buffer->iter.bi_idx];
-	chunk->iter = buffer->iter;
-	chunk->iter.bi_idx = 0;
+	chunk->iter.bi_bvec_done = buffer->iter.bi_bvec_done;
 	chunk->num_vecs = buffer->num_vecs;
 	if (unlikely(buffer->num_vecs > BORROWED_VECS)) {
-		chunk->bytes = limit_vecs(buffer, chunk->bytes);
+		chunk->bytes = limit_vecs(chunk->table,
+					  buffer->iter.bi_bvec_done,
+					  chunk->bytes);
 		chunk->num_vecs = BORROWED_VECS;
 	}
 }
 
 /* Where the pages of a table come from: a list, or a virtual address. */
 struct page_source {
-	struct page_list *node;
+	struct page_list *node;		/* of the last page */
+	struct page_list *next;
 	unsigned long addr;
+	bool many;			/* more than two pages */
 	struct vmap_walk walk;
 };
 
 static __always_inline struct page *
-next_page(struct page_source *source, enum buffer_kind kind, unsigned int bytes)
+next_page(struct page_source *source, enum buffer_kind kind)
 {
 	struct page *page = NULL;
 
 	if (kind == BUFFER_PAGES) {
+		source->node = source->next;
 		if (likely(source->node)) {
 			page = source->node->page;
-			source->node = source->node->next;
+			source->next = source->node->next;
 		}
 	} else {
-		page = vmap_walk_page(&source->walk, source->addr, bytes);
+		page = vmap_walk_page(&source->walk, source->addr,
+				      source->many);
 		source->addr += PAGE_SIZE;
 	}
 	return page;
@@ -852,13 +1031,14 @@ enum add_result { ADDED, TABLE_FULL, NO_PAGE };
 /* The next page goes to the entry of the one before it, or to a new one. */
 static __always_inline enum add_result
 add_page(struct table *table, struct page_source *source,
-	 enum buffer_kind kind, unsigned int left, unsigned int len)
+	 enum buffer_kind kind, unsigned int len)
 {
-	struct page *page = next_page(source, kind, left);
+	struct page *page = next_page(source, kind);
 
 	if (unlikely(!page))
 		return NO_PAGE;
-	if (page_follows(page, table->page)) {
+	if (unlikely(page_follows(page, table->page)) &&
+	    pages_mix(page, table->page)) {
 		table->vec->bv_len += len;
 	} else {
 		if (unlikely(table->vec == table->end))
@@ -875,18 +1055,20 @@ add_page(struct table *table, struct page_source *source,
  */
 static __always_inline bool
 table_pages(const struct buffer *buffer, enum buffer_kind kind,
-	    unsigned int offset, struct chunk *chunk, unsigned int max_vecs)
+	    unsigned int offset, struct chunk *chunk, unsigned int max_vecs,
+	    struct page_list **next)
 {
 	struct page_source source = {
-		.node = buffer->pages,
+		.next = buffer->pages,
 		.addr = (unsigned long)buffer->data & PAGE_MASK,
+		.many = chunk->bytes > 2 * PAGE_SIZE,
 	};
 	unsigned int left = chunk->bytes;
 	unsigned int len = min_t(unsigned int, left, PAGE_SIZE - offset);
 	struct table table = {
 		.vec = chunk->table,
 		.end = chunk->table + max_vecs - 1,
-		.page = next_page(&source, kind, left),
+		.page = next_page(&source, kind),
 	};
 	enum add_result result = ADDED;
 
@@ -894,74 +1076,169 @@ table_pages(const struct buffer *buffer, enum buffer_kind kind,
 		return false;
 	bvec_set_page(table.vec, table.page, len, offset);
 	left -= len;
+	/* Where there is no larger table, a page or less is the usual case. */
+	if (__builtin_constant_p(max_vecs) && max_vecs <= REQUEST_VECS &&
+	    likely(!left)) {
+		chunk->num_vecs = 1;
+		*next = source.next;
+		return true;
+	}
 
 	/* A loop of its own for the whole pages: it is what large buffers cost. */
 	while (left >= PAGE_SIZE) {
-		result = add_page(&table, &source, kind, left, PAGE_SIZE);
+		result = add_page(&table, &source, kind, PAGE_SIZE);
 		if (unlikely(result != ADDED))
 			goto out;
 		left -= PAGE_SIZE;
 	}
 	if (left) {
-		result = add_page(&table, &source, kind, left, left);
+		result = add_page(&table, &source, kind, left);
 		if (likely(result == ADDED))
 			left = 0;
 	}
 out:
 	chunk->num_vecs = table.vec - chunk->table + 1;
 	chunk->bytes -= left;
+	*next = result == TABLE_FULL ? source.node : source.next;
 	return likely(result != NO_PAGE);
 }
 
-static void table_linear(const struct buffer *buffer, struct chunk *chunk)
+static __always_inline void table_linear(const struct buffer *buffer, struct chunk *chunk)
 {
 	bvec_set_page(chunk->table, virt_to_page(buffer->data), chunk->bytes,
 		      offset_in_page(buffer->data));
 	chunk->num_vecs = 1;
 }
 
-/* The buffer goes on behind the chunk that was made of it. */
-static void advance_buffer(struct buffer *buffer, unsigned int bytes)
+/*
+ * The one cursor over all kinds of buffer: make a chunk of what comes next, of
+ * @bytes or of as much as the table holds. False if that is no memory. Of a page
+ * list, @next follows.
+ */
+static __always_inline bool
+next_chunk(const struct buffer *buffer, struct chunk *chunk, unsigned int bytes,
+	   struct bio_vec *table, unsigned int max_vecs, struct page_list **next)
 {
-	unsigned int idx;
+	bool good = true;
+
+	chunk->bytes = bytes;
+	chunk->table = table;
+	chunk->num_vecs = 0;
+	chunk->iter.bi_sector = 0;
+	chunk->iter.bi_idx = 0;
+	chunk->iter.bi_bvec_done = 0;
+
+	switch (buffer->kind) {
+	case BUFFER_PAGES:
+		good = table_pages(buffer, BUFFER_PAGES, buffer->offset, chunk,
+				   max_vecs, next);
+		break;
+	case BUFFER_VMALLOC:
+		good = table_pages(buffer, BUFFER_VMALLOC,
+				   offset_in_page(buffer->data), chunk,
+				   max_vecs, next);
+		flush_kernel_vmap_range(buffer->data, chunk->bytes);
+		break;
+	case BUFFER_LINEAR:
+		table_linear(buffer, chunk);
+		break;
+	case BUFFER_BVEC:
+	case BUFFER_BIO:
+		borrow_vecs(buffer, chunk);
+		break;
+	default:
+		break;
+	}
+	chunk->iter.bi_size = chunk->bytes;
+	return good;
+}
+
+/*
+ * The buffer goes on behind the chunk that was made of it; with @next, if all that
+ * was found is in it.
+ */
+static void advance_buffer(struct buffer *buffer, unsigned int bytes,
+			   struct page_list *next)
+{
+	unsigned int idx = buffer->iter.bi_idx;
 
 	switch (buffer->kind) {
 	case BUFFER_BVEC:
-		idx = buffer->iter.bi_idx;
+	case BUFFER_BIO:
 		bvec_iter_advance(buffer->bvec, &buffer->iter, bytes);
-		buffer->iter.bi_size = UINT_MAX;
 		buffer->num_vecs -= buffer->iter.bi_idx - idx;
+		if (buffer->kind == BUFFER_BVEC)
+			buffer->iter.bi_size = UINT_MAX;
 		break;
 	case BUFFER_PAGES:
-		for (bytes += buffer->offset; bytes >= PAGE_SIZE;
-		     bytes -= PAGE_SIZE)
+		bytes += buffer->offset;
+		buffer->offset = offset_in_page(bytes);
+		if (likely(next && !buffer->offset)) {
+			buffer->pages = next;
+			break;
+		}
+		for (; bytes >= PAGE_SIZE; bytes -= PAGE_SIZE)
 			buffer->pages = buffer->pages->next;
-		buffer->offset = bytes;
 		break;
 	default:
 		buffer->data += bytes;
 	}
 }
 
-/* vmalloc memory and linear memory come through the same calls. */
-static bool is_virtual(const void *data)
+/* Linear memory of which each page has a struct page, and is there. */
+static bool is_linear_memory(void *data, u64 bytes)
 {
-	return is_vmalloc_addr(data) || is_module_data(data);
-}
+	void *last = data + (bytes - 1);
 
-static bool is_linear(void *data, u64 bytes)
-{
-	return virt_addr_valid(data) && virt_addr_valid(data + (bytes - 1));
-}
-
-static bool classify_virtual(struct buffer *buffer, u64 bytes)
-{
-	if (is_virtual(buffer->data))
-		buffer->kind = BUFFER_VMALLOC;
-	else if (is_linear(buffer->data, bytes))
-		buffer->kind = BUFFER_LINEAR;
-	else
+	if (last < data || !is_linear(data) || !is_linear(last))
 		return false;
+	/* There are no holes in what is smaller than this. */
+	for (; bytes > SZ_2M; bytes -= SZ_2M, data += SZ_2M)
+		if (!is_linear(data))
+			return false;
+	return true;
+}
+
+/* Bytes of the piece of memory that comes next, 0 behind the last one. */
+static unsigned int piece_bytes(const struct buffer *buffer)
+{
+	switch (buffer->kind) {
+	case BUFFER_BVEC:
+	case BUFFER_BIO:
+		return mp_bvec_iter_len(buffer->bvec, buffer->iter);
+	case BUFFER_PAGES:
+		return PAGE_SIZE - buffer->offset;
+	default:
+		return PAGE_SIZE - offset_in_page(buffer->data);
+	}
+}
+
+/*
+ * Walk along a buffer, piece by piece, and zero it if @zero is set. False if there
+ * is less memory than @bytes: then all that there is has been zeroed.
+ */
+static noinline bool walk_buffer(struct buffer buffer, u64 bytes, bool zero)
+{
+	if (buffer.kind == BUFFER_LINEAR && !is_linear_memory(buffer.data, bytes))
+		return false;
+	while (bytes) {
+		unsigned int piece = min_t(u64, bytes, piece_bytes(&buffer));
+		struct page_list *next;
+		struct bio_vec vec;
+		struct chunk chunk;
+
+		/* A piece of an array may be longer than it is good to hold on. */
+		piece = min(piece, IRQ_BYTES);
+		if (!piece || !next_chunk(&buffer, &chunk, piece, &vec, 1, &next))
+			return false;
+		if (zero)
+			zero_table(chunk.table, chunk.iter, true);
+		if (zero && buffer.kind == BUFFER_VMALLOC)
+			invalidate_kernel_vmap_range(buffer.data, piece);
+		advance_buffer(&buffer, piece, NULL);
+		bytes -= piece;
+		cond_resched();
+	}
 	return true;
 }
 
@@ -981,7 +1258,7 @@ static noinline bool check_opf(struct io_call *call)
 
 	switch ((__force enum req_op)(call->opf & REQ_OP_MASK)) {
 	case REQ_OP_READ:
-		return !(flags & ~READ_FLAGS) && call->num_regions == 1;
+		return !(flags & ~COMMON_FLAGS) && call->num_regions == 1;
 	case REQ_OP_WRITE:
 		return !(flags & ~(WRITE_FLAGS | ATOMIC_FLAG));
 	case REQ_OP_FLUSH:
@@ -991,8 +1268,10 @@ static noinline bool check_opf(struct io_call *call)
 		return !(flags & ~COMMON_FLAGS);
 	case REQ_OP_DISCARD:
 	case REQ_OP_SECURE_ERASE:
+		call->range = true;
 		return !(flags & ~COMMON_FLAGS);
 	case REQ_OP_WRITE_ZEROES:
+		call->range = true;
 		return !(flags & ~(COMMON_FLAGS | REQ_NOUNMAP));
 	default:
 		return false;
@@ -1000,28 +1279,26 @@ static noinline bool check_opf(struct io_call *call)
 }
 
 /*
- * The bits that may not be set in an offset or a length of the buffer. Drivers
- * with the default DMA alignment of a sector take it for granted that whatever
- * they are given within a page is made of whole logical blocks; where it is
- * not, brd, null_blk and zram store wrong data and report success.
+ * Bits that tell whether a device may take a buffer as it is: if none of them is
+ * set in an offset or a length of its pieces, each logical block lies within one
+ * page and one piece, and no limit of the device can bind inside it. A block that
+ * is larger than a page is always looked at.
  */
-static __always_inline unsigned int alignment_mask(struct block_device *bdev,
-						   unsigned int block)
+static __always_inline unsigned int plain_mask(struct block_device *bdev,
+					       unsigned int block)
 {
-	unsigned int mask = bdev_dma_alignment(bdev);
-
-	return mask < SECTOR_SIZE - 1 ? mask : mask | (block - 1);
+	return bdev_dma_alignment(bdev) | (block - 1);
 }
 
-/* Pieces of more than a page, which an array may have, are pages to a driver. */
-static __always_inline bool is_misaligned(unsigned int bits, unsigned int mask)
+static __always_inline bool is_odd(unsigned int bits, unsigned int mask)
 {
-	return bits & mask & (PAGE_SIZE - 1);
+	return mask & (bits | (unsigned int)PAGE_MASK);
 }
 
 /* Can this be done, whatever the buffer is? */
 static __always_inline int check_region(const struct io_region *where,
-					blk_opf_t opf, unsigned int block)
+					blk_opf_t opf, u8 flags,
+					unsigned int block)
 {
 	sector_t num_sectors = bdev_nr_sectors(where->bdev);
 
@@ -1031,7 +1308,8 @@ static __always_inline int check_region(const struct io_region *where,
 	if (unlikely((where->sector | where->count) << SECTOR_SHIFT &
 		     (block - 1)))
 		return -EINVAL;
-	if (op_is_write(opf) && bdev_read_only(where->bdev))
+	if (op_is_write(opf) && unlikely(bdev_read_only(where->bdev)) &&
+	    !(flags & DM_IO_READ_ONLY_OK))
 		return -EROFS;
 	return 0;
 }
@@ -1053,140 +1331,27 @@ static int check_atomic(const struct io_call *call, unsigned int region)
 }
 
 /* What not every device can do. */
-static noinline int check_special(const struct io_call *call,
-				  unsigned int region)
+static int check_special(const struct io_call *call, unsigned int region)
 {
 	struct block_device *bdev = call->where[region].bdev;
 
 	if (call->range)
 		return range_limit(bdev, call->opf) ? 0 : -EOPNOTSUPP;
-	if (call->buffer.bio && !integrity_fits(call->buffer.bio, bdev))
+	if (call->bio && !integrity_fits(call->bio, bdev))
 		return -EOPNOTSUPP;
 	if (call->opf & ATOMIC_FLAG)
 		return check_atomic(call, region);
 	return 0;
 }
 
-/* A region that nothing is submitted for. */
-static void fail_region(struct io_call *call, unsigned int region, int error)
+/* Why nothing can be submitted for a region, or 0. */
+static noinline int region_error(const struct io_call *call, unsigned int region)
 {
-	call->failed |= BIT(region);
-	call->reasons[region] = error_index(error);
-	if (error != -EOPNOTSUPP)
-		call->other_error = true;
-}
+	const struct io_region *where = &call->where[region];
+	int error = check_region(where, call->opf, call->flags,
+				 bdev_logical_block_size(where->bdev));
 
-/* The call goes ahead without these. */
-static noinline void report_failed(const struct io_call *call,
-				   const struct io_request *first)
-{
-	unsigned long regions;
-
-	for (regions = call->failed; regions; regions &= regions - 1) {
-		unsigned int region = __ffs(regions);
-		const struct io_region *where = &call->where[region];
-
-		report_failure(first, region, where->bdev, call->opf,
-			       where->sector,
-			       error_names[call->reasons[region]].error,
-			       call->errors);
-	}
-}
-
-/*
- * What comes next in the buffer will not be read: zero it, lest the caller takes
- * what was there for data.
- */
-static void zero_buffer(struct buffer *buffer, u64 bytes)
-{
-	struct page_list *node = buffer->pages;
-	unsigned int offset = buffer->offset;
-
-	switch (buffer->kind) {
-	case BUFFER_PAGES:
-		for (; bytes && node && node->page; node = node->next) {
-			unsigned int len = min_t(u64, bytes, PAGE_SIZE - offset);
-
-			memzero_page(node->page, offset, len);
-			bytes -= len;
-			offset = 0;
-		}
-		break;
-	case BUFFER_BVEC:
-	case BUFFER_BIO:
-		if (buffer->kind == BUFFER_BIO)
-			bytes = min_t(u64, bytes, buffer->bio->bi_iter.bi_size);
-		while (bytes) {
-			struct bio_vec vec = bvec_iter_bvec(buffer->bvec,
-							    buffer->iter);
-
-			if (!vec.bv_len)
-				break;
-			vec.bv_len = min_t(u64, bytes, vec.bv_len);
-			memzero_bvec(&vec);
-			bytes -= vec.bv_len;
-			bvec_iter_advance(buffer->bvec, &buffer->iter,
-					  vec.bv_len);
-			buffer->iter.bi_size = UINT_MAX;
-		}
-		break;
-	default:
-		if (classify_virtual(buffer, bytes))
-			memset(buffer->data, 0, bytes);
-	}
-}
-
-/* Is there a buffer of this length, and which bits are set in its layout? */
-static __always_inline bool check_buffer(struct buffer *buffer, u64 bytes,
-					 unsigned int *bits)
-{
-	switch (buffer->kind) {
-	case BUFFER_PAGES:
-		*bits = buffer->offset;
-		return true;
-	case BUFFER_BIO:
-		if (bytes > buffer->bio->bi_iter.bi_size)
-			return false;
-		fallthrough;
-	case BUFFER_BVEC:
-		return measure_vecs(buffer, bytes, bits);
-	default:
-		*bits = offset_in_page(buffer->data);
-		return classify_virtual(buffer, bytes);
-	}
-}
-
-/* A device cannot take the layout: which regions does that concern? */
-static noinline void fail_misaligned(struct io_call *call, unsigned int bits)
-{
-	struct buffer *buffer = &call->buffer;
-	bool borrowed = buffer->kind == BUFFER_BVEC ||
-			buffer->kind == BUFFER_BIO;
-	unsigned long regions = call->live;
-
-	call->bytes = 0;
-	for (; regions; regions &= regions - 1) {
-		unsigned int region = __ffs(regions);
-		struct block_device *bdev = call->where[region].bdev;
-		u64 bytes = region_bytes(call, region);
-		unsigned int mask;
-
-		if (!bytes)
-			continue;
-		/* What is odd may lie behind the end of this region. */
-		if (borrowed)
-			measure_vecs(buffer, bytes, &bits);
-		mask = alignment_mask(bdev, bdev_logical_block_size(bdev));
-		if (is_misaligned(bits, mask)) {
-			call->live &= ~BIT(region);
-			call->num_live--;
-			fail_region(call, region, -EINVAL);
-		} else {
-			call->bytes = max(call->bytes, bytes);
-		}
-	}
-	if (call->bytes && borrowed)
-		measure_vecs(buffer, call->bytes, &bits);
+	return error || !call->special ? error : check_special(call, region);
 }
 
 /*
@@ -1198,144 +1363,374 @@ static noinline int check_empty(struct io_call *call, unsigned int region)
 
 	if (!where->bdev)
 		return where->count ? -EINVAL : 0;
-	if (call->opf & REQ_PREFLUSH) {
+	if (call->opf & REQ_PREFLUSH)
 		call->live |= BIT(region);
-		call->num_live++;
-	}
+	return 0;
+}
+
+/* Something is wrong with a region, or may be. */
+static noinline int check_bad_region(struct io_call *call, unsigned int region)
+{
+	int error = region_error(call, region);
+
+	/* What cannot be atomic must not be anything else. */
+	if (error == -EINVAL && call->opf & ATOMIC_FLAG)
+		return error;
+	if (error)
+		call->failed |= BIT(region);
+	if (error == -EOPNOTSUPP)
+		call->unsupported |= BIT(region);
 	return 0;
 }
 
 /*
- * Refusals are made here, with nothing allocated and nothing submitted; run() adds
- * those that only the table shows. Afterwards the call, which was all zero, knows
- * its live regions and the length of its buffer.
+ * Look at all regions. On the fast path, anything that is not as usual is refused;
+ * on the slow path, -EINVAL means that the call makes no sense. @total and
+ * @mask, see plain_mask(), are of all regions that are good.
  */
-static int check_call(struct io_call *call)
+static __always_inline int check_regions(struct io_call *call, u64 *total,
+					 unsigned int *mask, const bool fast)
 {
-	unsigned int region, bits, mask = 0;
-	bool moves_data = false;
-	u64 bytes;
-	int error;
+	unsigned int region = 0;
 
+	*total = 0;
+	call->bytes = 0;
 	call->block = SECTOR_SIZE;
-	if (unlikely(!READ_ONCE(reserve.wanted)))
-		return -ENXIO;
-	if (unlikely(call->num_regions - 1 >= BITS_PER_LONG || !call->where ||
-		     call->buffer.offset >= PAGE_SIZE))
-		return -EINVAL;
-	if (call->opf != REQ_OP_WRITE && !check_opf(call))
-		return -EINVAL;
-	call->range = is_range(call->opf);
-	call->special = call->range || (call->opf & ATOMIC_FLAG) ||
-			(call->buffer.bio && bio_integrity(call->buffer.bio));
-
-	for (region = 0; region < call->num_regions; region++) {
+	*mask = 0;
+	do {
 		const struct io_region *where = &call->where[region];
 		unsigned int block;
+		u64 bytes;
 
-		if (unlikely(!where->count || call->flush)) {
-			if (check_empty(call, region))
+		if (unlikely(!where->count || (!fast && call->flush))) {
+			if (fast || check_empty(call, region))
 				return -EINVAL;
 			continue;
 		}
 		if (unlikely(!where->bdev))
 			return -EINVAL;
-		moves_data |= !call->range;
 		block = bdev_logical_block_size(where->bdev);
-		error = check_region(where, call->opf, block);
-		if (unlikely(call->special) && !error) {
-			error = check_special(call, region);
-			/* What cannot be atomic must not be anything else. */
-			if (error == -EINVAL)
-				return error;
+		if (unlikely(check_region(where, call->opf,
+					  fast ? 0 : call->flags, block) ||
+			     (!fast && call->special))) {
+			if (fast || check_bad_region(call, region))
+				return -EINVAL;
+			if (call->failed & BIT(region))
+				continue;
 		}
-		if (unlikely(error)) {
-			fail_region(call, region, error);
-			continue;
-		}
-		bytes = region_bytes(call, region);
-		call->live |= BIT(region);
-		call->num_live++;
+		bytes = (u64)where->count << SECTOR_SHIFT;
 		call->bytes = max(call->bytes, bytes);
-		call->block = max(call->block, block);
-		mask |= alignment_mask(where->bdev, block);
-	}
+		*total += bytes;
+		*mask |= plain_mask(where->bdev, block);
+		if (!fast) {
+			call->block = max(call->block, block);
+			call->live |= BIT(region);
+		}
+	} while (++region < call->num_regions);
+	return 0;
+}
 
-	if (!moves_data) {
+/* Is there a buffer of this length, and which bits are set in its layout? */
+static __always_inline bool check_buffer(struct buffer *buffer, u64 bytes,
+					 unsigned int *bits)
+{
+	switch (buffer->kind) {
+	case BUFFER_PAGES:
+		*bits = buffer->offset;
+		return likely(*bits < PAGE_SIZE);
+	case BUFFER_BIO:
+		if (bytes > buffer->iter.bi_size)
+			return false;
+		fallthrough;
+	case BUFFER_BVEC:
+		return measure_vecs(buffer, bytes, bits);
+	case BUFFER_LINEAR:
+		*bits = offset_in_page(buffer->data);
+		return is_linear_memory(buffer->data, bytes);
+	default:
+		*bits = offset_in_page(buffer->data);
+		return true;
+	}
+}
+
+/*
+ * The bytes of data that the call speaks of, also for regions that fail. A count that
+ * is longer than its device says nothing about the buffer, and neither does a region
+ * beyond the end that is to be written; but what a read was to fill is zeroed.
+ */
+static u64 described_bytes(const struct io_call *call)
+{
+	bool write = op_is_write(call->opf);
+	unsigned int region;
+	u64 bytes = 0;
+
+	for (region = 0; region < call->num_regions; region++) {
+		const struct io_region *where = &call->where[region];
+		sector_t end;
+
+		if (!where->count)
+			continue;
+		end = bdev_nr_sectors(where->bdev);
+		if (where->count <= end &&
+		    (!write || where->sector <= end - where->count))
+			bytes = max(bytes, region_bytes(call, region));
+	}
+	return bytes;
+}
+
+/*
+ * The slow path's check. It allocates and submits nothing; what only the first
+ * chunk shows is found by run_data(). Afterwards the call, which was all zero,
+ * knows its live regions and the length of its buffer.
+ */
+static noinline int check_call(struct io_call *call)
+{
+	unsigned int bits, mask;
+	u64 total;
+
+	if (unlikely(call->num_regions - 1 >= BITS_PER_LONG || !call->where))
+		return -EINVAL;
+	if (!check_opf(call))
+		return -EINVAL;
+	call->special = call->range || (call->opf & ATOMIC_FLAG) ||
+			(call->bio && bio_integrity(call->bio));
+	if (check_regions(call, &total, &mask, false))
+		return -EINVAL;
+	if (call->flush || call->range) {
 		call->buffer.kind = BUFFER_NONE;
 		return 0;
 	}
-	if (unlikely(!call->buffer.data))
-		return -EINVAL;
-	if (likely(call->bytes)) {
-		if (unlikely(!check_buffer(&call->buffer, call->bytes, &bits)))
+
+	/* Is there any data? */
+	if (call->bytes || call->failed) {
+		u64 bytes = described_bytes(call);
+
+		if (!call->buffer.data)
 			return -EINVAL;
-		if (unlikely(is_misaligned(bits, mask)))
-			fail_misaligned(call, bits);
+		if (call->bytes &&
+		    !check_buffer(&call->buffer, call->bytes, &bits))
+			return -EINVAL;
+		if (call->buffer.kind == BUFFER_PAGES &&
+		    call->buffer.offset >= PAGE_SIZE)
+			return -EINVAL;
+		/* Also for the regions that fail. */
+		if (bytes > call->bytes &&
+		    !walk_buffer(call->buffer, bytes, false))
+			return -EINVAL;
 	}
+	if (call->bytes)
+		call->odd = is_odd(bits, mask) || call->opf & ATOMIC_FLAG;
+	else if (op_is_write(call->opf))
+		call->buffer.kind = BUFFER_NONE;
 	return 0;
 }
 
 /*
- * The run
+ * What a device can take as it is, and the bounce buffer for what it cannot
  */
+
+/* The segments that a piece of memory becomes. */
+static unsigned int count_segments(struct request_queue *queue, phys_addr_t start,
+				   unsigned int len)
+{
+	unsigned long boundary = queue_segment_boundary(queue);
+	unsigned int num = 0;
+
+	while (len) {
+		unsigned long room = boundary - (start & boundary);
+		unsigned int part = min(len, queue_max_segment_size(queue));
+
+		if (part - 1 > room)
+			part = room + 1;
+		start += part;
+		len -= part;
+		num++;
+	}
+	return num;
+}
 
 /*
- * Make a chunk of what comes next in the buffer: of @bytes, or as much as a
- * table holds. False if the buffer is not what the caller said.
+ * Can a device take @bytes from @iter on, a logical block, in one request? Its
+ * driver is never given a part of a block, but the block layer splits a bio where
+ * a limit binds. Within the block there may be no gap at the virtual boundary, and
+ * no more segments than the device has.
+ *
+ * Drivers with the default DMA alignment of a sector take it for granted that what
+ * lies within a page is made of whole logical blocks: otherwise brd, null_blk and
+ * zram store wrong data and report success.
  */
-static bool
-next_chunk(const struct io_call *call, struct chunk *chunk, u64 bytes,
-	   struct bio_vec *table, unsigned int max_vecs)
+static bool block_fits(struct block_device *bdev, const struct bio_vec *table,
+		       struct bvec_iter iter, unsigned int bytes,
+		       unsigned int block)
 {
-	const struct buffer *buffer = &call->buffer;
-	bool good = true;
+	struct request_queue *queue = bdev_get_queue(bdev);
+	unsigned long gap = queue_virt_boundary(queue);
+	unsigned int mask = bdev_dma_alignment(bdev);
+	unsigned int num = 0, end = 0;
 
-	chunk->bytes = min_t(u64, bytes, CHUNK_BYTES);
-	chunk->table = table;
-	chunk->num_vecs = 0;
-	chunk->iter = (struct bvec_iter) { };
+	if (mask >= SECTOR_SIZE - 1)
+		mask |= (block - 1) & ~PAGE_MASK;
+	while (bytes) {
+		struct bio_vec vec = mp_bvec_iter_bvec(table, iter);
+		unsigned int len = min(vec.bv_len, bytes);
 
-	if (unlikely(!bytes))
-		return true;
-
-	switch (buffer->kind) {
-	case BUFFER_BVEC:
-		borrow_vecs(buffer, chunk);
-		break;
-	case BUFFER_BIO:
-		/* What fits one bio fits another. */
-		chunk->bytes = bytes;
-		chunk->table = buffer->bvec;
-		chunk->iter = buffer->iter;
-		break;
-	case BUFFER_PAGES:
-		good = table_pages(buffer, BUFFER_PAGES, buffer->offset, chunk,
-				   max_vecs);
-		break;
-	case BUFFER_VMALLOC:
-		good = table_pages(buffer, BUFFER_VMALLOC,
-				   offset_in_page(buffer->data), chunk,
-				   max_vecs);
-		flush_kernel_vmap_range(buffer->data, chunk->bytes);
-		break;
-	default:
-		table_linear(buffer, chunk);
-		break;
+		if ((vec.bv_offset | len) & mask)
+			return false;
+		if (num && ((end | vec.bv_offset) & gap))
+			return false;
+		end = vec.bv_offset + len;
+		num += count_segments(queue, page_to_phys(vec.bv_page) +
+				      vec.bv_offset, len);
+		bvec_iter_advance(table, &iter, len);
+		bytes -= len;
 	}
-	/* A table that is full within a logical block gives that block back. */
-	if (unlikely(chunk->bytes < bytes)) {
-		chunk->bytes = round_down(chunk->bytes, call->block);
-		good &= chunk->bytes > 0;
-	}
-	return good;
+	return num <= queue_max_segments(queue);
 }
+
+/*
+ * How many of @bytes from the start of a chunk on are alike, in that the device can
+ * take each of their logical blocks as it is (@fits), or can take none of them? If
+ * @all is set, all of the chunk is looked at, and *@all says if it all fits.
+ */
+static unsigned int alike_bytes(const struct io_call *call,
+				struct block_device *bdev,
+				const struct chunk *chunk, unsigned int bytes,
+				bool *fits, bool *all)
+{
+	unsigned int block = bdev_logical_block_size(bdev);
+	struct bvec_iter iter = chunk->iter;
+	unsigned int done, alike = 0;
+
+	for (done = 0; done < bytes; done += call->block) {
+		unsigned int len = min(bytes - done, call->block);
+		unsigned int i;
+		bool good = true;
+
+		for (i = 0; i < len; i += block) {
+			good = good && block_fits(bdev, chunk->table, iter,
+						  block, block);
+			bvec_iter_advance(chunk->table, &iter, block);
+		}
+		if (!done)
+			*fits = good;
+		if (all)
+			*all &= good;
+		if (!alike && (good != *fits || (!good && done >= BOUNCE_BYTES)))
+			alike = done;
+		if (alike && !all)
+			break;
+		cond_resched();
+	}
+	return alike ?: bytes;
+}
+
+/* The bytes of a chunk that go to a region. */
+static __always_inline unsigned int
+chunk_bytes(const struct io_call *call, unsigned int region,
+	    const struct chunk *chunk, u64 done)
+{
+	return min_t(u64, chunk->bytes, region_bytes(call, region) - done);
+}
+
+/*
+ * Make the chunk so short that each region can take all of it as it is, or nothing
+ * of it. Returns those that can take nothing. At the start of a call, @odd gets those
+ * that cannot take all of it.
+ */
+static noinline unsigned long
+shorten_chunk(const struct io_call *call, struct chunk *chunk,
+	      unsigned long regions, u64 done, unsigned long *odd)
+{
+	unsigned int least = chunk->bytes;
+	unsigned long bounced = 0;
+
+	for (; regions; regions &= regions - 1) {
+		unsigned int region = __ffs(regions);
+		unsigned int bytes = chunk_bytes(call, region, chunk, done);
+		bool fits = true, all = true;
+		unsigned int alike;
+
+		alike = alike_bytes(call, call->where[region].bdev, chunk, bytes,
+				    &fits, odd ? &all : NULL);
+		if (alike < bytes)
+			least = min(least, alike);
+		if (!fits)
+			bounced |= BIT(region);
+		if (odd && !all)
+			*odd |= BIT(region);
+	}
+	chunk->bytes = least;
+	chunk->iter.bi_size = least;
+	return bounced;
+}
+
+/* Is this more than the device can write in one go? */
+static noinline bool splits_atomic(const struct io_call *call,
+				   const struct chunk *chunk)
+{
+	unsigned long regions;
+
+	for (regions = call->live; regions; regions &= regions - 1) {
+		unsigned int region = __ffs(regions);
+		struct block_device *bdev = call->where[region].bdev;
+		unsigned int bytes = region_bytes(call, region);
+
+		if (bytes && !block_fits(bdev, chunk->table, chunk->iter, bytes,
+					 bdev_logical_block_size(bdev)))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A bounce buffer in @head, where an earlier one may be used again. It is contiguous,
+ * so that it suits any device. False if there is no memory.
+ */
+static noinline bool alloc_bounce(const struct io_call *call, struct io_request *head)
+{
+	unsigned int least = get_order(call->block), order;
+	struct page *page = NULL;
+
+	if (head->extras & HAS_BOUNCE)
+		return true;
+	order = max_t(unsigned int, least,
+		      get_order(min_t(u64, BOUNCE_BYTES, call->bytes)));
+	while (!no_memory()) {
+		page = alloc_pages(GFP_NOWAIT | __GFP_NOWARN, order);
+		if (page || order == least)
+			break;
+		order--;
+	}
+	if (!page)
+		return false;
+	head->bounce_order = order;
+	head->extras |= HAS_BOUNCE;
+	bvec_set_page(&head->bounce, page, PAGE_SIZE << order, 0);
+	return true;
+}
+
+/* The same for what comes first in the chunk, which is shortened to what it holds. */
+static noinline bool fill_bounce(const struct io_call *call,
+				 struct io_request *head, struct chunk *chunk)
+{
+	if (!alloc_bounce(call, head))
+		return false;
+	chunk->bytes = min3(chunk->bytes, head->bounce.bv_len, IRQ_BYTES);
+	chunk->iter.bi_size = chunk->bytes;
+	if (op_is_write(call->opf))
+		copy_bounce(&head->bounce, chunk->table, chunk->iter, false);
+	return true;
+}
+
+/*
+ * Bios and waves of them
+ */
 
 static __always_inline void
 set_bio(struct io_request *request, struct io_request *first,
-	unsigned int region, sector_t sector)
+	unsigned int region, struct block_device *bdev, sector_t sector)
 {
-	request->bdev = request->bio.bi_bdev;
+	request->bdev = bdev;
 	request->sector = sector;
 	request->region = region;
 	request->bio.bi_iter.bi_sector = sector;
@@ -1343,159 +1738,132 @@ set_bio(struct io_request *request, struct io_request *first,
 	request->bio.bi_private = first;
 }
 
+/* @source: what it inherits from, or NULL. */
 static __always_inline void
 init_bio(struct io_request *request, struct block_device *bdev, blk_opf_t opf,
-	 const struct chunk *chunk, unsigned int bytes)
+	 const struct chunk *chunk, unsigned int bytes, struct bio *source)
 {
 	struct bio *bio = &request->bio;
 
-	bio_init(bio, bdev, chunk->table, chunk->num_vecs, opf);
+	bio_init(bio, source ? NULL : bdev, chunk->table, chunk->num_vecs, opf);
 	bio->bi_vcnt = chunk->num_vecs;
-	bio->bi_iter = chunk->iter;
+	bio->bi_iter.bi_bvec_done = chunk->iter.bi_bvec_done;
 	bio->bi_iter.bi_size = bytes;
+	if (source)
+		bio_inherit(bio, bdev, source);
 }
 
-/* False if there is no memory for what a clone carries along. */
+/*
+ * A bio with an encryption context or integrity data has to be cloned. False if
+ * there is no memory for that.
+ */
 static bool clone_bio(struct io_request *request, struct block_device *bdev,
-		      blk_opf_t opf, struct bio *source, unsigned int bytes)
+		      blk_opf_t opf, struct bio *source, u64 done,
+		      unsigned int bytes)
 {
 	struct bio *bio = &request->bio;
 
-	if (bio_init_clone(bdev, bio, source, GFP_NOIO))
+	if (no_memory() || bio_init_clone(bdev, bio, source, GFP_NOIO))
 		return false;
 	/* That @source went through a partition says nothing about this one. */
 	bio_clear_flag(bio, BIO_REMAPPED);
 	opf |= bio->bi_opf & REQ_INTEGRITY;
 	/* An atomic write is none yet: bio_trim() would refuse it. */
 	bio->bi_opf = opf & ~ATOMIC_FLAG;
-	if (bytes < bio->bi_iter.bi_size)
-		bio_trim(bio, 0, bytes >> SECTOR_SHIFT);
+	if (done || bytes < bio->bi_iter.bi_size)
+		bio_trim(bio, done >> SECTOR_SHIFT, bytes >> SECTOR_SHIFT);
 	bio->bi_opf = opf;
 	return true;
 }
 
-/* What a bio takes from the caller's, if it is no clone, and from the caller. */
-static noinline void set_inherited(const struct io_call *call, struct bio *bio)
+/* Have a bio use a bounce buffer in the place of what it has. */
+static void redirect_bio(struct bio *bio, struct bio_vec *bounce)
 {
-	struct bio *source = call->buffer.bio;
-
-	if (source && !bio_has_data(bio)) {
-		bio->bi_ioprio = source->bi_ioprio;
-		bio_clone_blkg_association(bio, source);
-	}
-	if (call->ioprio)
-		bio->bi_ioprio = call->ioprio;
+	bio->bi_io_vec = bounce;
+	bio->bi_vcnt = 1;
+	bio->bi_max_vecs = 1;
+	bio->bi_iter.bi_idx = 0;
+	bio->bi_iter.bi_bvec_done = 0;
+	if (!op_is_write(bio->bi_opf))
+		bio->bi_end_io = bounced_end_io;
 }
 
-/* Send a chunk to one region. */
+/* Send what was made ready; with the last bio, the requests may be gone. */
 static __always_inline void
-submit_region(const struct io_call *call, struct io_request *request,
-	      struct io_request *first, unsigned int region,
-	      const struct chunk *chunk, u64 done)
+submit_bios(struct io_request *request, struct io_request *first, unsigned int num,
+	    const bool may_have_failed)
 {
-	const struct io_region *where = &call->where[region];
-	unsigned int bytes = 0;
-	sector_t sector = 0;
-	blk_opf_t opf = call->opf;
-	bool good = true;
+	struct io_request *next = request;
 
-	if (!call->flush) {
-		bytes = min_t(u64, chunk->bytes,
-			      region_bytes(call, region) - done);
-		sector = where->sector + (done >> SECTOR_SHIFT);
-	}
-	/* What was flushed before the first chunk need not be once more. */
-	if (done)
-		opf &= ~REQ_PREFLUSH;
-	/* A flush alone is not written. */
-	if (!bytes)
-		opf &= ~ATOMIC_FLAG;
-
-	if (call->buffer.kind == BUFFER_BIO && bytes)
-		good = clone_bio(request, where->bdev, opf, call->buffer.bio,
-				 bytes);
-	else
-		init_bio(request, where->bdev, opf, chunk, bytes);
-	set_bio(request, first, region, sector);
-
-	if (likely(good)) {
-		if (call->ioprio || call->buffer.bio)
-			set_inherited(call, &request->bio);
-		if (trace_dm_io_bio_submit_enabled())
-			trace_bio(request, first);
-		submit_bio(&request->bio);
-	} else {
-		request->bio.bi_opf = opf;
-		request->bio.bi_status = BLK_STS_RESOURCE;
-		region_end_io(&request->bio);
-	}
-}
-
-/*
- * Send a chunk to the next @num of @regions, and take them out of the set. With
- * the last bio the requests may be gone.
- */
-static void
-submit_regions(const struct io_call *call, struct io_request *first,
-	       unsigned long *regions, unsigned int num,
-	       const struct chunk *chunk, u64 done)
-{
-	struct io_request *request, *next = first;
-	struct blk_plug plug __uninitialized;
-	bool batch = num > 1;
-
-	if (batch)
-		blk_start_plug(&plug);
 	do {
-		unsigned int region = __ffs(*regions);
-
 		request = next;
 		next = request->next;
-		*regions &= *regions - 1;
-		submit_region(call, request, first, region, chunk, done);
+		if (trace_dm_io_bio_submit_enabled())
+			trace_bio(request, first);
+		/* A clone for which there was no memory has a status by now. */
+		if (may_have_failed && unlikely(request->bio.bi_status))
+			region_end_io(&request->bio);
+		else
+			submit_bio(&request->bio);
 	} while (--num);
-	if (batch)
-		blk_finish_plug(&plug);
 }
 
-/*
- * The same for all of @regions, and wait: as many at a time as there are
- * requests.
- *
- * Below submit_bio(), new bios only queue up until the caller has returned, and
- * a caller that waits for them waits for ever. So its queue is put aside for
- * the moment, and these bios go down at once. What is left in the queue belongs
- * to devices at the caller's level or above it, none of which these bios need:
- * the block layer handles the bios for lower devices first.
- */
-static noinline void
-submit_and_wait(const struct io_call *call, struct io_request *first,
-		unsigned int max_bios, unsigned long regions,
-		const struct chunk *chunk, u64 done)
+/* A plug is a large thing, so this is apart. */
+static noinline void submit_plugged(struct io_request *request,
+				    struct io_request *first, unsigned int num)
 {
-	struct bio_list *queue = current->bio_list;
-	DECLARE_COMPLETION_ONSTACK(ended);
+	struct blk_plug plug __uninitialized;
 
+	blk_start_plug(&plug);
+	submit_bios(request, first, num, true);
+	blk_finish_plug(&plug);
+}
+
+/* Before anything is submitted that has to be waited for. */
+static __always_inline void prepare_wait(struct io_request *first)
+{
 	first->fn = NULL;
-	first->context = &ended;
-	do {
-		unsigned int num = 1;
+	first->context = current;
+}
 
-		if (max_bios > 1)
-			num = min_t(unsigned int, hweight_long(regions), max_bios);
-		atomic_set(&first->pending, num + 1);
+/* What is left to the task that waited. */
+static noinline void finish_reads(struct io_request *first)
+{
+	struct io_request *request;
 
-		current->bio_list = NULL;
-		submit_regions(call, first, &regions, num, chunk, done);
-		current->bio_list = queue;
+	/* See zero_read(). */
+	if (first->extras & ON_STACK && first->bio.bi_status &&
+	    !op_is_write(first->bio.bi_opf) && first->read.bi_size > IRQ_BYTES)
+		zero_table(first->read_table, first->read, true);
+	invalidate_vmaps(first);
+	for (request = first; request; request = request->next)
+		request->extras &= ~HAS_VMAP;
+}
 
-		if (!atomic_dec_and_test(&first->pending))
-			wait_for_completion_io(&ended);
-	} while (regions);
+/* Wait for all bios of the call that are in flight. */
+static __always_inline void await_waves(struct io_request *first)
+{
+	if (!atomic_dec_and_test(&first->pending))
+		sleep_until_null(&first->context);
+	if (unlikely(first->error) || unlikely(first->extras & HAS_VMAP))
+		finish_reads(first);
+}
 
-	if (first->vmap_bytes)
-		invalidate_kernel_vmap_range(first->vmap_data,
-					     first->vmap_bytes);
+static noinline void drain(struct io_request *first)
+{
+	prepare_wait(first);
+	await_waves(first);
+	atomic_set(&first->pending, 1);
+}
+
+/* The last wave is on its way, or is about to be: nobody waits any more. */
+static void hand_over(const struct io_call *call, struct io_request *first)
+{
+	if (call->has_result_fn)
+		first->result_fn = call->result_fn;
+	else
+		first->fn = call->fn;
+	first->context = call->context;
 }
 
 /* A region that will not be gone on with, unless it has failed already. */
@@ -1505,38 +1873,108 @@ static noinline void give_up(struct io_request *first,
 {
 	const struct io_region *where = &call->where[region];
 
-	first->other_error = true;
 	if (!test_and_set_bit(region, &first->error))
 		report_failure(first, region, where->bdev, call->opf,
 			       where->sector + done, error, call->errors);
 }
 
-static void give_up_all(struct io_request *first, const struct io_call *call,
-			unsigned long regions, u64 done, int error)
+static bool is_killed(struct io_call *call)
 {
-	for (; regions; regions &= regions - 1)
-		give_up(first, call, __ffs(regions), done >> SECTOR_SHIFT,
-			error);
-}
-
-static bool is_killed(const struct io_call *call)
-{
-	return unlikely(call->killable) && fatal_signal_pending(current);
+	if (likely(!(call->flags & DM_IO_KILLABLE)) ||
+	    !fatal_signal_pending(current))
+		return false;
+	call->killed = true;
+	return true;
 }
 
 /* What a failed read has to zero, and any read to invalidate. */
 static __always_inline void
-note_read(struct io_request *first, blk_opf_t opf, const struct buffer *buffer,
+note_read(struct io_request *request, blk_opf_t opf, const struct buffer *buffer,
 	  const struct chunk *chunk)
 {
 	if (op_is_write(opf))
 		return;
-	first->read = chunk->iter;
-	first->read.bi_size = chunk->bytes;
+	request->read = chunk->iter;
+	request->read.bi_size = chunk->bytes;
+	request->read_table = chunk->table;
 	if (buffer->kind == BUFFER_VMALLOC) {
-		first->vmap_data = buffer->data;
-		first->vmap_bytes = chunk->bytes;
+		request->extras |= HAS_VMAP;
+		request->vmap_data = buffer->data;
 	}
+}
+
+/* Nothing refuses the call any more: from here on it is accounted for. */
+static __always_inline void account_call(const struct io_call *call, blk_opf_t opf,
+					 u64 total)
+{
+	count_request(opf, total);
+	if (call->errors) {
+		call->errors[0] = 0;
+		if (call->num_regions > 1)
+			memset(call->errors, 0,
+			       call->num_regions * sizeof(*call->errors));
+	}
+}
+
+/* The request is about to be on its way. */
+static __always_inline void
+start_request(const struct io_call *call, struct io_request *first,
+	      const struct io_region *where, u64 total, const bool async)
+{
+	if (call->errors) {
+		first->extras |= HAS_ERRORS;
+		first->errors = call->errors;
+	}
+	if (trace_dm_io_request_complete_enabled())
+		start_clock(first);
+	if (trace_dm_io_request_submit_enabled())
+		trace_submit(first, call->num_regions, where, call->opf, total,
+			     async);
+}
+
+/*
+ * The slow path: the run of a call, wave by wave
+ */
+
+/* The regions that failed in the check. The call goes ahead without these. */
+static noinline void report_failed(const struct io_call *call,
+				   const struct io_request *first)
+{
+	unsigned long regions;
+
+	for (regions = call->failed; regions; regions &= regions - 1) {
+		unsigned int region = __ffs(regions);
+		const struct io_region *where = &call->where[region];
+		/* Its device may have changed since. */
+		int error = region_error(call, region) ?: -EIO;
+
+		report_failure(first, region, where->bdev, call->opf,
+			       where->sector, error, call->errors);
+	}
+}
+
+/* The same with all that may be unusual; @first is NULL if no region is live. */
+static noinline void start_run(const struct io_call *call, struct io_request *first)
+{
+	/* An empty write with REQ_PREFLUSH is a flush by another name. */
+	bool flush = call->flush || (call->live && !call->bytes);
+	unsigned long regions;
+	u64 total = 0;
+
+	for (regions = call->flush ? 0 : call->live; regions; regions &= regions - 1)
+		total += region_bytes(call, __ffs(regions));
+	account_call(call, flush ? REQ_OP_FLUSH : call->opf, total);
+	if (first) {
+		atomic_set(&first->pending, 1);
+		first->error = call->failed;
+		first->unsupported = call->unsupported;
+		if (call->has_result_fn)
+			first->extras |= HAS_RESULT_FN;
+		start_request(call, first, &call->where[__ffs(call->live)], total,
+			      call->fn);
+	}
+	if (unlikely(call->failed))
+		report_failed(call, first);
 }
 
 /* The live regions that reach beyond @done bytes. */
@@ -1553,22 +1991,8 @@ static unsigned long regions_beyond(const struct io_call *call, u64 done)
 	return beyond;
 }
 
-/* Is the page list as long as the caller says, before anything is submitted? */
-static bool pages_suffice(const struct buffer *buffer, u64 bytes)
-{
-	const struct page_list *node = buffer->pages;
-	u64 left = bytes + buffer->offset;
-
-	for (; node && node->page; node = node->next) {
-		if (left <= PAGE_SIZE)
-			return true;
-		left -= PAGE_SIZE;
-	}
-	return false;
-}
-
-/* The number of entries that a table for the call may need. */
-static unsigned int table_vecs(const struct io_call *call)
+/* The number of entries that a table for the rest of the call may need. */
+static unsigned int table_vecs(const struct io_call *call, u64 left)
 {
 	const struct buffer *buffer = &call->buffer;
 	unsigned int offset = 0;
@@ -1583,186 +2007,378 @@ static unsigned int table_vecs(const struct io_call *call)
 	default:
 		return 1;
 	}
-	return min_t(u64, (call->bytes + offset + PAGE_SIZE - 1) >> PAGE_SHIFT,
+	return min_t(u64, (left + offset + PAGE_SIZE - 1) >> PAGE_SHIFT,
 		     TABLE_VECS);
 }
 
-/* Is this more than the device can write in one go? */
-static bool splits_atomic(struct block_device *bdev, const struct chunk *chunk,
-			  unsigned int bytes)
-{
-	struct request_queue *queue = bdev_get_queue(bdev);
-	unsigned long gap = queue_virt_boundary(queue);
-	struct bvec_iter iter = chunk->iter;
-	unsigned int num = 0, end = 0;
-
-	iter.bi_size = bytes;
-	while (iter.bi_size) {
-		struct bio_vec vec = mp_bvec_iter_bvec(chunk->table, iter);
-
-		if (num && ((end | vec.bv_offset) & gap))
-			return true;
-		end = vec.bv_offset + vec.bv_len;
-		num += DIV_ROUND_UP(vec.bv_len, queue_max_segment_size(queue));
-		bvec_iter_advance(chunk->table, &iter, vec.bv_len);
-	}
-	return num > queue_max_segments(queue);
-}
-
-static noinline bool call_splits_atomic(const struct io_call *call,
-					const struct chunk *chunk)
-{
-	unsigned long regions;
-
-	for (regions = call->live; regions; regions &= regions - 1) {
-		unsigned int region = __ffs(regions);
-
-		if (splits_atomic(call->where[region].bdev, chunk,
-				  region_bytes(call, region)))
-			return true;
-	}
-	return false;
-}
-
-static u64 total_bytes(const struct io_call *call)
-{
-	unsigned long regions;
-	u64 bytes = 0;
-
-	if (!call->flush)
-		for (regions = call->live; regions; regions &= regions - 1)
-			bytes += region_bytes(call, __ffs(regions));
-	return bytes;
-}
-
-/* Nothing refuses the call any more: from here on it is accounted for. */
-static void start_call(const struct io_call *call,
-		       const struct io_request *first)
-{
-	/* An empty write with REQ_PREFLUSH is a flush by another name. */
-	bool flush = call->flush || (call->live && !call->bytes);
-
-	count_request(flush ? REQ_OP_FLUSH : call->opf, total_bytes(call));
-	if (unlikely(call->errors))
-		memset(call->errors, 0,
-		       call->num_regions * sizeof(*call->errors));
-	if (unlikely(call->failed))
-		report_failed(call, first);
-}
-
-/* The request is about to be on its way. */
-static void start_request(const struct io_call *call, struct io_request *first)
-{
-	first->error = call->failed;
-	first->other_error = call->other_error;
-	first->vmap_bytes = 0;
-	first->extras = HAS_MORE;
-	if (call->errors) {
-		first->extras |= HAS_ERRORS;
-		first->errors = call->errors;
-	}
-	if (trace_dm_io_request_complete_enabled())
-		start_clock(first);
-	if (trace_dm_io_request_submit_enabled())
-		trace_submit(first, call->num_regions,
-			     &call->where[__ffs(call->live)], call->opf,
-			     total_bytes(call), call->fn);
-	start_call(call, first);
-}
-
 /*
- * Run a call chunk by chunk, with @max_bios requests from @first on and with a
- * table of @max_vecs. Every chunk is waited for, but the last one of an
- * asynchronous run. An error means that nothing was submitted.
+ * Up to @num requests in front of those that @head has behind it. The reserve is
+ * there for what cannot do with less.
  */
-static int run(struct io_call *call, struct io_request *first,
-	       unsigned int max_bios, struct bio_vec *table,
-	       unsigned int max_vecs, bool async)
+static noinline unsigned int add_requests(struct io_request *head, unsigned int num,
+					  bool from_reserve)
 {
-	struct buffer *buffer = &call->buffer;
-	unsigned long regions = call->live;
-	struct chunk chunk __uninitialized;
-	u64 left = call->bytes;
-	u64 done = 0;
+	unsigned int added;
 
-	while (likely(next_chunk(call, &chunk, left, table, max_vecs))) {
-		bool atomic = call->opf & ATOMIC_FLAG;
-		bool last = chunk.bytes == left;
+	for (added = 0; added < num; added++) {
+		struct io_request *request = from_reserve ? alloc_request() :
+							    pool_request();
 
-		if (unlikely(!last && !done) && buffer->kind == BUFFER_PAGES &&
-		    !pages_suffice(buffer, left))
-			return -EINVAL;
-		if (unlikely(atomic) && last && call_splits_atomic(call, &chunk))
-			return -EINVAL;
-		if (unlikely(atomic && !last) && max_vecs >= table_vecs(call))
-			return -EINVAL;
-		if (!done)
-			start_request(call, first);
-		/* There was no memory for the table that would hold it. */
-		if (unlikely(atomic && !last)) {
-			give_up_all(first, call, regions, 0, -ENOMEM);
-			goto out;
-		}
-
-		note_read(first, call->opf, buffer, &chunk);
-		if (async && likely(last)) {
-			unsigned int num = call->num_live;
-
-			if (unlikely(done))
-				num = hweight_long(regions);
-			first->fn = call->fn;
-			first->context = call->context;
-			atomic_set(&first->pending, num);
-			submit_regions(call, first, &regions, num, &chunk, done);
-			return 0;
-		}
-		submit_and_wait(call, first, max_bios, regions, &chunk, done);
-		if (last)
-			return 0;
-
-		advance_buffer(buffer, chunk.bytes);
-		left -= chunk.bytes;
-		done += chunk.bytes;
-		regions = regions_beyond(call, done);
-		/*
-		 * Behind data that was not written, or not flushed, nothing may
-		 * follow. What can still be read, should be.
-		 */
-		if (op_is_write(call->opf))
-			regions &= ~first->error;
-		if (unlikely(!regions))
-			goto out;
-		if (is_killed(call)) {
-			call->killed = true;
-			if (!op_is_write(call->opf))
-				zero_buffer(buffer, left);
-			give_up_all(first, call, regions, done, -EINTR);
-			goto out;
-		}
+		if (!request)
+			break;
+		request->extras = 0;
+		request->next = head->next;
+		head->next = request;
 	}
+	return added;
+}
 
-	/* The memory is not what the caller said. */
-	if (!done)
-		return -EINVAL;
-	give_up_all(first, call, regions, done, -EFAULT);
-out:
-	if (async) {
-		first->fn = call->fn;
-		first->context = call->context;
-		end_async(first);
+/* Memory for another wave, behind @skip requests of the call. NULL if there is none. */
+static struct io_request *
+add_wave(const struct io_call *call, struct io_request *last, unsigned int skip,
+	 unsigned int num, u64 left)
+{
+	struct io_request *head = pool_request(), *more;
+
+	if (!head)
+		return NULL;
+	head->extras = 0;
+	head->next = NULL;
+	if (table_vecs(call, left) > REQUEST_VECS) {
+		head->table = alloc_table();
+		if (!head->table)
+			goto undo;
+		head->extras |= HAS_TABLE;
 	}
-	return 0;
+	if (add_requests(head, num - 1, false) < num - 1)
+		goto undo;
+	while (--skip)
+		last = last->next;
+	more = last->next;
+	last->next = head;
+	while (head->next)
+		head = head->next;
+	head->next = more;
+	return last->next;
+undo:
+	free_requests(head);
+	return NULL;
+}
+
+/* Make a bio for a part of a chunk ready. */
+static void prepare_region(const struct io_call *call, struct io_request *request,
+			   struct io_request *first, unsigned int region,
+			   const struct chunk *chunk, u64 done, bool flushed,
+			   struct bio_vec *bounce)
+{
+	const struct io_region *where = &call->where[region];
+	struct bio *bio = &request->bio;
+	unsigned int bytes = 0;
+	sector_t sector = 0;
+	blk_opf_t opf = call->opf;
+	bool good = true;
+
+	/* A flush has no sector: some kernels reject one off the blocks. */
+	if (!call->flush && where->count) {
+		bytes = chunk_bytes(call, region, chunk, done);
+		sector = where->sector + (done >> SECTOR_SHIFT);
+	}
+	/* What was flushed before the first chunk need not be once more. */
+	if (flushed)
+		opf &= ~REQ_PREFLUSH;
+	/* A flush alone is not written. */
+	if (!bytes)
+		opf &= ~ATOMIC_FLAG;
+
+	if (bytes && call->bio && bio_has_context(call->bio))
+		good = clone_bio(request, where->bdev, opf, call->bio, done,
+				 bytes);
+	else
+		init_bio(request, where->bdev, opf, chunk, bytes, call->bio);
+	set_bio(request, first, region, where->bdev, sector);
+	if (!good) {
+		bio_init(bio, where->bdev, NULL, 0, opf);
+		set_bio(request, first, region, where->bdev, sector);
+		bio->bi_status = BLK_STS_RESOURCE;
+		return;
+	}
+	if (bounce)
+		redirect_bio(bio, bounce);
+	if (call->ioprio)
+		bio->bi_ioprio = call->ioprio;
+}
+
+/* Is a page list as long as the caller says, behind its first chunk, too? */
+static bool pages_suffice(const struct buffer *buffer, const struct chunk *chunk,
+			  const struct page_list *node, u64 bytes)
+{
+	u64 num = (buffer->offset + bytes + PAGE_SIZE - 1) >> PAGE_SHIFT;
+
+	for (num -= PAGE_ALIGN(buffer->offset + chunk->bytes) >> PAGE_SHIFT;
+	     num && node && node->page; num--)
+		node = node->next;
+	return !num;
 }
 
 /*
- * The same for ranges. They go round the regions, a piece of each one at a time,
- * so that all devices are at work.
+ * Ranges go round the regions, a piece of each one at a time, so that all devices
+ * are at work.
  */
 struct range_cursor {
 	unsigned long regions;		/* that are not done */
 	unsigned int region;		/* the last one that was served */
 	sector_t done[BITS_PER_LONG];	/* in sectors, by region */
 };
+
+/*
+ * A call on the slow path, from one wave to the next. It is on the stack while
+ * lower devices work, so what can be worked out again is not kept.
+ */
+struct run {
+	struct io_call *call;
+	struct io_request *first;	/* of the call */
+	struct io_request *wave;	/* first of the wave that is next */
+	union {
+		struct bio_vec *stack_table;	/* a large one, or NULL */
+		struct range_cursor *ranges;
+	};
+	unsigned long to_send;		/* regions that still have to get the chunk */
+	unsigned long bounced;		/* those of them that get it out of a bounce */
+	u64 done;			/* bytes in front of the chunk */
+	struct chunk chunk;
+	unsigned int in_flight;		/* bytes of the buffer */
+	u8 num_first;			/* requests of the first wave */
+	bool async;			/* its last wave is not waited for */
+	bool flushed;			/* REQ_PREFLUSH has been done */
+	bool last;			/* there is no other wave */
+};
+
+/*
+ * Plan what comes next, with the table that the wave has, or with a larger one on
+ * the stack. An error if there is nothing that could be submitted.
+ */
+static int plan_chunk(const struct run *run, struct chunk *chunk, bool at_start,
+		      struct page_list **next)
+{
+	const struct io_call *call = run->call;
+	struct io_request *wave = run->wave;
+	u64 left = call->bytes - run->done;
+	bool atomic = call->opf & ATOMIC_FLAG;
+	unsigned int most = min_t(unsigned int, CHUNK_BYTES,
+				  FLIGHT_BYTES - run->in_flight);
+	unsigned int bytes = min_t(u64, left, atomic ? SZ_1G : most);
+	struct bio_vec *table = wave->vecs;
+	unsigned int max_vecs = REQUEST_VECS;
+
+	if (wave->extras & HAS_TABLE) {
+		table = wave->table;
+		max_vecs = TABLE_VECS;
+	} else if (run->stack_table) {
+		table = run->stack_table;
+		max_vecs = STACK_VECS;
+	}
+	if (!next_chunk(&call->buffer, chunk, bytes, table, max_vecs, next))
+		return at_start ? -EINVAL : -EFAULT;
+	if (chunk->bytes < left) {
+		if (atomic)
+			return max_vecs < table_vecs(call, left) ? -ENOMEM :
+								   -EINVAL;
+		if (at_start && call->buffer.kind == BUFFER_PAGES &&
+		    !pages_suffice(&call->buffer, chunk, *next, left))
+			return -EINVAL;
+		/* A table that is full within a block gives that block back. */
+		if (chunk->bytes % call->block) {
+			*next = NULL;
+			chunk->bytes = round_down(chunk->bytes, call->block);
+			chunk->iter.bi_size = chunk->bytes;
+		}
+		if (!chunk->bytes)
+			return -EFAULT;
+	}
+	if (atomic && chunk->bytes && splits_atomic(call, chunk))
+		return -EINVAL;
+	return 0;
+}
+
+/* What is left of a call will not be done. */
+static void stop_run(const struct run *run, unsigned long regions, int error)
+{
+	const struct io_call *call = run->call;
+
+	if (!op_is_write(call->opf))
+		walk_buffer(call->buffer, call->bytes - run->done, true);
+	for (; regions; regions &= regions - 1)
+		give_up(run->first, call, __ffs(regions),
+			run->done >> SECTOR_SHIFT, error);
+}
+
+/*
+ * Wait for all waves, and go back to the memory of the first one.
+ */
+static void rewind_waves(struct run *run)
+{
+	struct io_request *last = run->first;
+	unsigned int i;
+
+	drain(run->first);
+	run->wave = run->first;
+	run->in_flight = 0;
+	run->flushed = run->done > 0;
+	if (run->call->range)
+		return;
+	for (i = 1; i < run->num_first; i++)
+		last = last->next;
+	if (last->next)
+		free_requests(last->next);
+	last->next = NULL;
+}
+
+static noinline void note_shortage(const struct io_call *call)
+{
+	this_cpu_inc(io_stats.on_stack);
+	if (call->reserve_empty) {
+		this_cpu_inc(io_stats.reserve_empty);
+		trace_dm_io_reserve_empty(READ_ONCE(reserve.wanted));
+	}
+}
+
+/*
+ * Make bios of the chunk ready for as many regions as the wave has requests. A wave
+ * that was added has one for each.
+ */
+static unsigned int fill_wave(struct run *run)
+{
+	struct io_request *request = run->wave;
+	unsigned int num = 0;
+
+	do {
+		unsigned int region = __ffs(run->to_send);
+
+		prepare_region(run->call, request, run->first, region,
+			       &run->chunk, run->done, run->flushed,
+			       run->bounced & BIT(region) ?
+			       &run->wave->bounce : NULL);
+		run->to_send &= run->to_send - 1;
+		request = request->next;
+		num++;
+	} while (run->to_send &&
+		 (run->wave != run->first || num < run->num_first));
+	run->last = !run->to_send &&
+		    run->done + run->chunk.bytes == run->call->bytes;
+	return num;
+}
+
+/*
+ * What comes behind the chunk that is on its way. False if nothing does. An
+ * asynchronous call waits only when it has enough in flight, or finds no memory for
+ * another wave: then it goes on with that of its first one.
+ */
+static bool advance_run(struct run *run)
+{
+	struct io_call *call = run->call;
+	struct io_request *wave = NULL;
+
+	if (run->last)
+		return false;
+	run->done += run->chunk.bytes;
+	run->in_flight += run->chunk.bytes;
+	run->to_send = regions_beyond(call, run->done);
+	/* One flush is enough, if nothing overtakes it. */
+	if (run->async && run->in_flight < FLIGHT_BYTES &&
+	    (run->flushed || !(call->opf & REQ_PREFLUSH)))
+		wave = add_wave(call, run->first, run->num_first,
+				hweight_long(run->to_send),
+				call->bytes - run->done);
+	if (wave)
+		run->wave = wave;
+	else
+		rewind_waves(run);
+	/*
+	 * Behind data that was not written, or not flushed, nothing may follow.
+	 * What can still be read, should be.
+	 */
+	if (op_is_write(call->opf))
+		run->to_send &= ~READ_ONCE(run->first->error);
+	if (!run->to_send)
+		return false;
+	if (is_killed(call)) {
+		stop_run(run, run->to_send, -EINTR);
+		return false;
+	}
+	cond_resched();
+	return true;
+}
+
+/*
+ * Make the next wave ready. Returns its number of bios, 0 if there is nothing more
+ * to send, and an error if the call is refused after all.
+ */
+static noinline int next_data_wave(struct run *run)
+{
+	struct io_call *call = run->call;
+	struct page_list *next = NULL;
+	bool at_start = !run->wave;
+	unsigned int planned;
+	unsigned long failed, odd;
+	int error;
+
+	if (at_start) {
+		run->wave = run->first;
+		run->to_send = call->live;
+	} else if (run->to_send) {
+		rewind_waves(run);
+		return fill_wave(run);
+	} else if (!advance_run(run)) {
+		return 0;
+	}
+
+	for (;;) {
+		error = plan_chunk(run, &run->chunk, at_start, &next);
+		if (error == -EINVAL && at_start)
+			return error;
+		if (at_start)
+			start_run(call, run->first);
+		at_start = false;
+		if (error) {
+			stop_run(run, run->to_send, error);
+			return 0;
+		}
+		planned = run->chunk.bytes;
+		run->bounced = 0;
+		if (likely(!call->odd) || call->opf & ATOMIC_FLAG)
+			break;
+		odd = 0;
+		run->bounced = shorten_chunk(call, &run->chunk, run->to_send,
+					     run->done, run->done ? NULL : &odd);
+		/* A region that will need a bounce buffer gets it first or fails. */
+		failed = odd;
+		if (failed && alloc_bounce(call, run->wave))
+			failed = 0;
+		if (!failed && run->bounced &&
+		    !fill_bounce(call, run->wave, &run->chunk))
+			failed = run->bounced;
+		if (!failed)
+			break;
+		/* That of the first wave may be used again. */
+		if (run->wave != run->first) {
+			rewind_waves(run);
+			continue;
+		}
+		stop_run(run, failed, -ENOMEM);
+		call->live &= ~failed;
+		run->to_send &= ~failed;
+		if (!run->to_send)
+			return 0;
+		/* Without these, the chunk need not be so short. */
+	}
+
+	/* What a table could not hold, or was cut off since, is found again. */
+	note_read(run->wave, call->opf, &call->buffer, &run->chunk);
+	if (run->done + run->chunk.bytes < call->bytes)
+		advance_buffer(&call->buffer, run->chunk.bytes,
+			       run->chunk.bytes == planned ? next : NULL);
+	return fill_wave(run);
+}
 
 static void start_ranges(const struct io_call *call,
 			 struct range_cursor *cursor)
@@ -1818,600 +2434,588 @@ static void prepare_range(const struct io_call *call, struct io_request *request
 	sector_t sector = where->sector + *done;
 	unsigned int sectors = range_sectors(where->bdev, call->opf, sector,
 					     where->count - *done);
-	struct bio *bio = &request->bio;
+	struct chunk no_data = { };
 
 	*done += sectors;
 	if (*done == where->count)
 		cursor->regions &= ~BIT(region);
 
-	bio_init(bio, where->bdev, NULL, 0, call->opf);
-	bio->bi_iter.bi_size = sectors << SECTOR_SHIFT;
-	set_bio(request, first, region, sector);
-	if (call->ioprio || call->buffer.bio)
-		set_inherited(call, bio);
-}
-
-/* With the last bio, the requests may be gone. */
-static void submit_ranges(struct io_request *first, unsigned int num)
-{
-	struct io_request *request, *next = first;
-	struct blk_plug plug __uninitialized;
-
-	blk_start_plug(&plug);
-	do {
-		request = next;
-		next = request->next;
-		if (trace_dm_io_bio_submit_enabled())
-			trace_bio(request, first);
-		submit_bio(&request->bio);
-	} while (--num);
-	blk_finish_plug(&plug);
+	init_bio(request, where->bdev, call->opf, &no_data,
+		 sectors << SECTOR_SHIFT, call->bio);
+	set_bio(request, first, region, where->bdev, sector);
+	if (call->ioprio)
+		request->bio.bi_ioprio = call->ioprio;
 }
 
 /*
- * As many bios at a time as there are requests. They are all made before the
- * first is submitted: how many it takes depends on the limits of the devices,
- * which may change at any time.
+ * The same for ranges. All bios of a wave are made before the first is submitted:
+ * how many it takes depends on the limits of the devices, which may change at any
+ * time.
  */
-static noinline void run_ranges(struct io_call *call, struct io_request *first,
-				unsigned int max_bios, bool async)
+static noinline int next_range_wave(struct run *run)
 {
-	struct bio_list *queue = current->bio_list;
-	struct range_cursor cursor __uninitialized;
-	DECLARE_COMPLETION_ONSTACK(ended);
+	struct io_request *first = run->first, *request = first;
+	struct range_cursor *cursor = run->ranges;
+	struct io_call *call = run->call;
+	unsigned int num = 0;
 
-	start_ranges(call, &cursor);
-	start_request(call, first);
-
-	while (cursor.regions) {
-		struct io_request *request = first;
-		unsigned int num = 0;
-
-		while (num < max_bios && next_range(first, &cursor)) {
-			prepare_range(call, request, first, &cursor);
-			request = request->next;
-			num++;
-		}
-		if (!num)
-			break;
-		if (async && !cursor.regions) {
-			first->fn = call->fn;
-			first->context = call->context;
-			atomic_set(&first->pending, num);
-			submit_ranges(first, num);
-			return;
-		}
-
-		first->fn = NULL;
-		first->context = &ended;
-		atomic_set(&first->pending, num + 1);
-		/* As in submit_and_wait(). */
-		current->bio_list = NULL;
-		submit_ranges(first, num);
-		current->bio_list = queue;
-		if (!atomic_dec_and_test(&first->pending))
-			wait_for_completion_io(&ended);
-
-		while (is_killed(call) && next_range(first, &cursor)) {
-			call->killed = true;
-			give_up(first, call, cursor.region,
-				cursor.done[cursor.region], -EINTR);
-		}
+	if (!run->wave) {
+		run->wave = first;
+		start_ranges(call, cursor);
+		start_run(call, first);
+	} else {
+		rewind_waves(run);
+		while (is_killed(call) && next_range(first, cursor))
+			give_up(first, call, cursor->region,
+				cursor->done[cursor->region], -EINTR);
 		cond_resched();
 	}
-
-	if (async) {
-		first->fn = call->fn;
-		first->context = call->context;
-		end_async(first);
+	while (num < run->num_first && next_range(first, cursor)) {
+		prepare_range(call, request, first, cursor);
+		request = request->next;
+		num++;
 	}
+	run->last = !cursor->regions;
+	return num;
 }
 
-/*
- * Requests for all live regions but the first; false, and as many as there
- * were, if memory is short.
- */
-static noinline bool add_requests(struct io_call *call,
-				  struct io_request *first, unsigned int *num)
+static void call_back(const struct io_call *call)
 {
-	for (*num = 1; *num < call->num_live; ++*num) {
-		struct io_request *request = alloc_request();
-
-		if (!request) {
-			call->reserve_empty = true;
-			return false;
-		}
-		request->next = first->next;
-		first->next = request;
-	}
-	return true;
-}
-
-/* The same for ranges, which are content with less, and leave the reserve alone. */
-static noinline void add_range_requests(const struct io_call *call,
-					struct io_request *first,
-					unsigned int *num)
-{
-	unsigned int wanted = count_ranges(call, RANGE_BIOS);
-
-	for (*num = 1; *num < min(wanted, RANGE_BIOS); ++*num) {
-		struct io_request *request = pool_request();
-
-		if (!request)
-			return;
-		request->next = first->next;
-		first->next = request;
-	}
-}
-
-/* False if there is no memory: then the caller has to wait. */
-static bool run_async(struct io_call *call, int *ret)
-{
-	struct io_request *first = alloc_request();
-	unsigned int max_vecs = REQUEST_VECS;
-	struct bio_vec *table;
-	unsigned int max_bios = 1;
-
-	if (unlikely(!first)) {
-		call->reserve_empty = true;
-		return false;
-	}
-
-	first->next = NULL;
-	first->table = NULL;
-	table = first->vecs;
-	if (table_vecs(call) > REQUEST_VECS) {
-		first->table = alloc_table();
-		table = first->table;
-		max_vecs = TABLE_VECS;
-	}
-	if (unlikely(call->range)) {
-		add_range_requests(call, first, &max_bios);
-		run_ranges(call, first, max_bios, true);
-		*ret = 0;
-		return true;
-	}
-	if (unlikely(!table) ||
-	    (call->num_live > 1 && !add_requests(call, first, &max_bios))) {
-		free_requests(first);
-		return false;
-	}
-
-	*ret = run(call, first, max_bios, table, max_vecs, true);
-	if (unlikely(*ret))
-		free_requests(first);
-	return true;
-}
-
-/*
- * Needs no memory but this stack, and waits for its own I/O alone. More
- * requests and a larger table are welcome.
- */
-static noinline int run_on_stack(struct io_call *call)
-{
-	struct bio_vec vecs[STACK_VECS] __uninitialized;
-	struct io_request first __uninitialized;
-	unsigned int max_vecs = STACK_VECS;
-	struct bio_vec *table = vecs;
-	unsigned int max_bios = 1;
-	bool short_of_memory = call->fn;
-	int ret = 0;
-
-	first.next = NULL;
-	first.table = NULL;
-	if (unlikely(call->range))
-		add_range_requests(call, &first, &max_bios);
-	else if (unlikely(call->num_live > 1))
-		short_of_memory |= !add_requests(call, &first, &max_bios);
-	if (unlikely(table_vecs(call) > STACK_VECS)) {
-		first.table = alloc_table();
-		if (first.table) {
-			table = first.table;
-			max_vecs = TABLE_VECS;
-		} else {
-			short_of_memory = true;
-		}
-	}
-	if (unlikely(short_of_memory))
-		this_cpu_inc(io_stats.on_stack);
-	if (unlikely(call->reserve_empty)) {
-		this_cpu_inc(io_stats.reserve_empty);
-		trace_dm_io_reserve_empty(READ_ONCE(reserve.wanted));
-	}
-
-	if (unlikely(call->range))
-		run_ranges(call, &first, max_bios, false);
+	if (call->has_result_fn)
+		call->result_fn(call->failed, call->unsupported, call->context);
 	else
-		ret = run(call, &first, max_bios, table, max_vecs, false);
-	if (likely(!ret)) {
-		call->failed = first.error;
-		call->other_error = first.other_error;
-		if (first.extras & HAS_START)
-			stop_clock(&first);
-	}
+		call->fn(call->failed, call->context);
+}
 
-	if (first.table)
-		free_table(first.table);
-	if (first.next) {
-		first.next->table = NULL;
-		free_requests(first.next);
+/* A request of the pool, or the one on the stack, and what else the waves need. */
+static noinline void start_waves(struct run *run, struct io_request *on_stack)
+{
+	struct io_call *call = run->call;
+	struct io_request *first = NULL;
+	unsigned int wanted;
+
+	if (unlikely(!READ_ONCE(reserve.wanted)))
+		warn_no_reserve();
+	if (call->fn) {
+		first = alloc_request();
+		call->reserve_empty = !first;
 	}
-	return ret;
+	run->async = first;
+	if (!first)
+		first = on_stack;
+	first->extras = run->async ? HAS_MORE : ON_STACK;
+	first->next = NULL;
+	first->bio.bi_status = BLK_STS_OK;
+	run->first = first;
+	if (table_vecs(call, call->bytes) > REQUEST_VECS) {
+		first->table = alloc_table();
+		if (first->table)
+			first->extras |= HAS_TABLE;
+		else
+			call->no_table = true;
+	}
+	/* Ranges are content with less, and leave the reserve alone. */
+	wanted = call->range ? count_ranges(call, RANGE_BIOS) :
+			       hweight_long(call->live);
+	wanted = min_t(unsigned int, wanted, call->range ? RANGE_BIOS : BITS_PER_LONG);
+	run->num_first = 1 + add_requests(first, wanted - 1, !call->range);
+	if (!call->range && run->num_first < wanted)
+		call->reserve_empty = true;
+	if (unlikely(call->reserve_empty || call->no_table))
+		note_shortage(call);
+}
+
+/* All waves have ended, or @error has refused the call. */
+static noinline void end_waves(struct run *run, int error)
+{
+	struct io_request *first = run->first;
+	struct io_call *call = run->call;
+
+	if (run->async && !error) {
+		hand_over(call, first);
+		end_bio(first);
+		return;
+	}
+	if (!error) {
+		drain(first);
+		call->failed = first->error;
+		call->unsupported = first->unsupported & first->error;
+		if (first->extras & HAS_START)
+			stop_clock(first);
+	}
+	if (first->extras & ON_STACK) {
+		if (first->extras & HAS_TABLE)
+			free_table(first->table);
+		if (first->extras & HAS_BOUNCE)
+			free_bounce(first);
+		first = first->next;
+	}
+	if (first)
+		free_requests(first);
+	if (!error && call->fn)
+		call_back(call);
 }
 
 /*
- * Returns an errno if the call is refused; else call->failed tells how a
- * synchronous one went.
+ * What is left of the stack may be too little for the drivers below: then a wave is
+ * submitted from another one, by a worker.
  */
-static int run_call(struct io_call *call)
-{
-	int ret;
+struct deep_wave {
+	struct work_struct work;
+	struct io_request *request;	/* NULL: submitted */
+	struct io_request *first;
+	unsigned int num;
+	struct task_struct *task;
+};
 
-	ret = check_call(call);
+static void submit_deep(struct work_struct *work)
+{
+	struct deep_wave *wave = container_of(work, struct deep_wave, work);
+	struct task_struct *task = wave->task;
+
+	submit_plugged(wave->request, wave->first, wave->num);
+	rcu_read_lock();
+	/* Pairs with sleep_until_null(): what was done before is seen behind it. */
+	smp_store_release(&wave->request, NULL);
+	wake_up_process(task);
+	rcu_read_unlock();
+}
+
+static noinline void submit_by_worker(struct io_request *request,
+				      struct io_request *first, unsigned int num)
+{
+	struct deep_wave wave = {
+		.request = request,
+		.first = first,
+		.num = num,
+		.task = current,
+	};
+
+	INIT_WORK_ONSTACK(&wave.work, submit_deep);
+	queue_work(deep_queue, &wave.work);
+	sleep_until_null(&wave.request);
+	/* It may not have returned yet. */
+	flush_work(&wave.work);
+	destroy_work_on_stack(&wave.work);
+}
+
+static bool is_stack_short(void)
+{
+#ifdef CONFIG_STACK_GROWSUP
+	return false;
+#else
+	unsigned long here = (unsigned long)__builtin_frame_address(0);
+
+	return here - (unsigned long)task_stack_page(current) < THREAD_SIZE / 4;
+#endif
+}
+
+/*
+ * Submit a wave.
+ *
+ * Below submit_bio(), new bios only queue up until the caller has returned, and
+ * a caller that waits for them waits for ever. So but for the last wave of an
+ * asynchronous call, its queue is put aside, and these bios go down at once. What is
+ * left in the queue belongs to devices at the caller's level or above it, none of
+ * which these bios need: the block layer handles the bios for lower devices first.
+ *
+ * True if it was the last wave of an asynchronous call: all may be gone then.
+ */
+static __always_inline bool send_wave(const struct run *run, unsigned int num)
+{
+	struct bio_list *queue = current->bio_list;
+	bool hand = run->async && run->last;
+
+	if (hand) {
+		hand_over(run->call, run->first);
+		/* The last of these bios takes the place of the submitter. */
+		atomic_add(num - 1, &run->first->pending);
+	} else {
+		atomic_add(num, &run->first->pending);
+		current->bio_list = NULL;
+	}
+	if (unlikely(!hand && is_stack_short()))
+		submit_by_worker(run->wave, run->first, num);
+	else if (num > 1)
+		submit_plugged(run->wave, run->first, num);
+	else
+		submit_bios(run->wave, run->first, 1, true);
+	current->bio_list = queue;
+	return hand;
+}
+
+/* The slow path. Returns an errno if the call is refused. */
+static __always_inline int run_waves(struct run *run, const bool ranges)
+{
+	int num;
+
+	do {
+		num = ranges ? next_range_wave(run) : next_data_wave(run);
+	} while (num > 0 && !send_wave(run, num));
+	if (num <= 0)
+		end_waves(run, num);
+	return min(num, 0);
+}
+
+static noinline int run_ranges(struct run *run)
+{
+	struct range_cursor cursor __uninitialized;
+
+	run->ranges = &cursor;
+	return run_waves(run, true);
+}
+
+/* No table is at hand, and a logical block may take many entries. */
+static noinline int run_large_blocks(struct run *run)
+{
+	struct bio_vec table[STACK_VECS] __uninitialized;
+
+	run->stack_table = table;
+	run->async = false;
+	return run_waves(run, false);
+}
+
+/* No region can be submitted. */
+static noinline void fail_call(const struct io_call *call)
+{
+	start_run(call, NULL);
+	if (call->failed && !op_is_write(call->opf))
+		walk_buffer(call->buffer, described_bytes(call), true);
+	if (call->fn)
+		call_back(call);
+}
+
+static __always_inline int slow_path(struct io_call *call)
+{
+	struct io_request on_stack __uninitialized;
+	struct run run __uninitialized;
+	int ret = check_call(call);
+
 	if (ret)
 		return ret;
-
-	if (call->live) {
-		if (call->fn && run_async(call, &ret))
-			return ret;
-		ret = run_on_stack(call);
-		if (ret)
-			return ret;
-	} else {
-		start_call(call, NULL);
-		/* A count beyond any end says nothing about the buffer. */
-		if (call->failed && !op_is_write(call->opf) &&
-		    call->where->count <= bdev_nr_sectors(call->where->bdev))
-			zero_buffer(&call->buffer, region_bytes(call, 0));
+	if (!call->live) {
+		fail_call(call);
+		return 0;
 	}
-	if (call->fn)
-		call->fn(call->failed, call->context);
-	return 0;
+	run.call = call;
+	run.wave = NULL;
+	run.stack_table = NULL;
+	run.done = 0;
+	run.in_flight = 0;
+	run.flushed = false;
+	start_waves(&run, &on_stack);
+	if (unlikely(call->range))
+		return run_ranges(&run);
+	if (unlikely(call->no_table && call->block > PAGE_SIZE))
+		return run_large_blocks(&run);
+	return run_waves(&run, false);
 }
 
 /* What a synchronous call returns for regions that failed. */
-static __always_inline int sync_result(unsigned long failed, bool other_error)
+static __always_inline int sync_result(unsigned long failed,
+				       unsigned long unsupported)
 {
 	if (likely(!failed))
 		return 0;
-	return other_error ? -EIO : -EOPNOTSUPP;
+	return failed & ~unsupported ? -EIO : -EOPNOTSUPP;
 }
 
 /*
- * The straight way
- *
- * Most calls find everything as it should be: all regions are good, the buffer
- * fits one table, and memory is at hand. They are made here, out of the same
- * pieces and with the same checks, but without a struct io_call. Whatever turns
- * out otherwise has had no effect so far, and starts again with run_call().
+ * The fast path: either the whole call, or nothing
  */
 
-static __always_inline bool
-straight_regions(unsigned int num_regions, const struct io_region *where,
-		 blk_opf_t opf, u64 *bytes, u64 *total, unsigned int *mask)
+/*
+ * Check the call, and make its one chunk. @many: it may have several regions;
+ * @large: it may need a table. NULL if it is none for the fast path.
+ */
+static __always_inline struct io_request *
+plan_fast(struct io_call *call, struct chunk *chunk, u64 *total,
+	  struct io_request *on_stack,
+	  struct bio_vec *stack_table, const bool many, const bool large)
 {
-	sector_t longest = 0, sum = 0;
+	unsigned int max_vecs = on_stack ? STACK_VECS : REQUEST_VECS;
+	struct buffer *buffer = &call->buffer;
+	struct io_request *first = on_stack;
+	struct bio_vec *table = stack_table;
+	bool paged = buffer->kind == BUFFER_PAGES ||
+		     buffer->kind == BUFFER_VMALLOC;
+	bool needs_table = false;
+	struct page_list *next;
+	unsigned int bits, mask;
 
-	*mask = 0;
-	if (unlikely(!READ_ONCE(reserve.wanted) || !where ||
-		     num_regions - 1 >= BITS_PER_LONG))
-		return false;
-	if (likely((opf & ~WRITE_FLAGS) == REQ_OP_WRITE))
+	if (unlikely(!READ_ONCE(reserve.wanted) || !call->where ||
+		     (many && call->num_regions - 1 >= BITS_PER_LONG)))
+		return NULL;
+	if (likely((call->opf & ~WRITE_FLAGS) == REQ_OP_WRITE))
 		;
-	else if ((opf & ~READ_FLAGS) != REQ_OP_READ || num_regions != 1)
-		return false;
-
-	do {
-		unsigned int block;
-
-		if (unlikely(!where->count || !where->bdev))
-			return false;
-		block = bdev_logical_block_size(where->bdev);
-		if (unlikely(check_region(where, opf, block)))
-			return false;
-		longest = max(longest, where->count);
-		sum += where->count;
-		*mask |= alignment_mask(where->bdev, block);
-		where++;
-	} while (--num_regions);
-
-	*bytes = (u64)longest << SECTOR_SHIFT;
-	*total = (u64)sum << SECTOR_SHIFT;
-	return likely(*bytes <= CHUNK_BYTES);
-}
-
-/*
- * Make all of the buffer one chunk. False if that cannot be, or if its layout
- * is not what @mask allows.
- */
-static __always_inline bool
-straight_chunk(struct buffer *buffer, struct chunk *chunk, unsigned int bytes,
-	       unsigned int mask, struct bio_vec *table, unsigned int max_vecs)
-{
-	unsigned int bits = 0;
-
-	chunk->bytes = bytes;
-	chunk->table = table;
-	chunk->iter = (struct bvec_iter) { };
-
-	switch (buffer->kind) {
-	case BUFFER_BVEC:
-		if (unlikely(!measure_vecs(buffer, bytes, &bits) ||
-			     buffer->num_vecs > BORROWED_VECS))
-			return false;
-		chunk->table = buffer->bvec;
-		chunk->num_vecs = buffer->num_vecs;
-		break;
-	case BUFFER_PAGES:
-		bits = buffer->offset;
-		if (unlikely(!table_pages(buffer, BUFFER_PAGES, bits, chunk,
-					  max_vecs)))
-			return false;
-		break;
-	case BUFFER_VMALLOC:
-		bits = offset_in_page(buffer->data);
-		if (unlikely(!table_pages(buffer, BUFFER_VMALLOC, bits, chunk,
-					  max_vecs)))
-			return false;
-		flush_kernel_vmap_range(buffer->data, bytes);
-		break;
-	default:
-		bits = offset_in_page(buffer->data);
-		table_linear(buffer, chunk);
+	else if ((call->opf & ~COMMON_FLAGS) != REQ_OP_READ ||
+		 (many && call->num_regions != 1))
+		return NULL;
+	if (unlikely(check_regions(call, total, &mask, true) || !buffer->data))
+		return NULL;
+	if (!paged && unlikely(call->bytes > CHUNK_BYTES))
+		return NULL;
+	if (buffer->kind == BUFFER_BIO && unlikely(bio_has_context(call->bio)))
+		return NULL;
+	if (unlikely(!check_buffer(buffer, call->bytes, &bits) ||
+		     is_odd(bits, mask)))
+		return NULL;
+	if (paged) {
+		needs_table = bits + call->bytes > max_vecs * PAGE_SIZE;
+		if (needs_table &&
+		    (!large || bits + call->bytes >
+		     min_t(unsigned long, TABLE_VECS * PAGE_SIZE, CHUNK_BYTES)))
+			return NULL;
 	}
-	return likely(chunk->bytes == bytes && !is_misaligned(bits, mask));
-}
 
-static __always_inline void
-straight_submit(struct io_request *first, unsigned int num_regions,
-		const struct io_region *where, blk_opf_t opf,
-		const struct chunk *chunk)
-{
-	struct io_request *request, *next = first;
-	unsigned int region = 0;
-
-	do {
-		struct bio *bio = &next->bio;
-
-		request = next;
-		next = request->next;
-		bio_init(bio, where->bdev, chunk->table, chunk->num_vecs, opf);
-		bio->bi_vcnt = chunk->num_vecs;
-		bio->bi_iter.bi_size = where->count << SECTOR_SHIFT;
-		set_bio(request, first, region, where->sector);
-		if (trace_dm_io_bio_submit_enabled())
-			trace_bio(request, first);
-		submit_bio(bio);
-		where++;
-	} while (++region < num_regions);
-}
-
-static __always_inline void
-straight_start(struct io_request *first, unsigned int num_regions,
-	       const struct io_region *where, blk_opf_t opf, u64 total,
-	       bool async)
-{
-	count_request(opf, total);
-	if (trace_dm_io_request_complete_enabled())
-		start_clock(first);
-	if (trace_dm_io_request_submit_enabled())
-		trace_submit(first, num_regions, where, opf, total, async);
-}
-
-/* Decide what kind of memory it is, and whether it needs a larger table. */
-static __always_inline bool straight_buffer(struct buffer *buffer, u64 bytes,
-					    unsigned int max_vecs, bool *larger)
-{
-	*larger = false;
-	if (buffer->kind == BUFFER_BIO)
-		return false;
-	if (unlikely(!buffer->data || buffer->offset >= PAGE_SIZE))
-		return false;
-	if (buffer->kind == BUFFER_VIRTUAL &&
-	    unlikely(!classify_virtual(buffer, bytes)))
-		return false;
-	if (buffer->kind == BUFFER_VMALLOC)
-		buffer->offset = offset_in_page(buffer->data);
-	if (buffer->kind == BUFFER_PAGES || buffer->kind == BUFFER_VMALLOC)
-		*larger = buffer->offset + bytes > max_vecs * PAGE_SIZE;
-	return true;
-}
-
-#define STRAIGHT_BUFFER {		\
-	.kind = kind,			\
-	.offset = offset,		\
-	.data = data,			\
-	.iter.bi_size = UINT_MAX,	\
-}
-
-/*
- * The shortest way: one region, and an array or a single page. All checks come
- * before a request is taken, so there is nothing to undo.
- */
-static __always_inline bool
-straight_one(enum buffer_kind kind, void *data, unsigned int offset,
-	     const struct io_region *where, blk_opf_t opf,
-	     io_notify_fn fn, void *context)
-{
-	struct buffer buffer = STRAIGHT_BUFFER;
-	struct chunk chunk __uninitialized;
-	struct io_request *first;
-	unsigned int mask, bits;
-	struct page *page = NULL;
-	u64 bytes, total;
-
-	if (kind == BUFFER_VMALLOC)
-		offset = offset_in_page(data);
-	if (unlikely(!data ||
-		     !straight_regions(1, where, opf, &bytes, &total, &mask)))
-		return false;
-	if (kind != BUFFER_BVEC && unlikely(bytes + offset > PAGE_SIZE))
-		return false;
-
-	if (kind == BUFFER_BVEC) {
-		if (unlikely(!measure_vecs(&buffer, bytes, &bits) ||
-			     buffer.num_vecs > BORROWED_VECS))
-			return false;
-	} else {
-		bits = offset;
-		page = kind == BUFFER_PAGES ? buffer.pages->page :
-					      vmalloc_to_page(data);
-		if (unlikely(!page))
-			return false;
+	if (!on_stack) {
+		if (many || large)
+			first = pool_request();
+		else
+			first = no_memory() ? NULL :
+				this_cpu_xchg(request_stash.slot, NULL);
+		if (unlikely(!first))
+			return NULL;
+		table = first->vecs;
 	}
-	if (unlikely(is_misaligned(bits, mask) || no_memory()))
-		return false;
-	first = this_cpu_xchg(request_stash.slot, NULL);
-	if (unlikely(!first))
-		return false;
-
-	chunk.bytes = bytes;
-	chunk.iter = (struct bvec_iter) { };
-	if (kind == BUFFER_BVEC) {
-		chunk.table = buffer.bvec;
-		chunk.num_vecs = buffer.num_vecs;
-	} else {
-		chunk.table = first->vecs;
-		chunk.num_vecs = 1;
-		bvec_set_page(chunk.table, page, bytes, offset);
-	}
-	if (kind == BUFFER_VMALLOC)
-		flush_kernel_vmap_range(data, bytes);
-
 	first->extras = 0;
-	first->table = NULL;
-	first->error = 0;
-	first->fn = fn;
-	first->context = context;
-	if (kind == BUFFER_VMALLOC && !op_is_write(opf)) {
-		first->extras = HAS_MORE;
+	if (many) {
+		first->extras = call->num_regions > 1 ? HAS_MORE : 0;
 		first->next = NULL;
 	}
-	note_read(first, opf, &buffer, &chunk);
-	atomic_set(&first->pending, 1);
-	straight_start(first, 1, where, opf, total, true);
-	straight_submit(first, 1, where, opf, &chunk);
-	return true;
-}
-
-/* Either the whole call, or nothing. */
-static __always_inline bool
-straight_async(enum buffer_kind kind, void *data, unsigned int offset,
-	       unsigned int num_regions, const struct io_region *where,
-	       blk_opf_t opf, io_notify_fn fn, void *context,
-	       struct blk_plug *plug)
-{
-	struct buffer buffer = STRAIGHT_BUFFER;
-	struct io_request *first, *last;
-	struct chunk chunk __uninitialized;
-	unsigned int max_vecs = REQUEST_VECS;
-	struct bio_vec *table;
-	unsigned int mask, i;
-	bool larger;
-	u64 bytes, total;
-
-	if (unlikely(!straight_regions(num_regions, where, opf, &bytes, &total,
-				       &mask) ||
-		     !straight_buffer(&buffer, bytes, REQUEST_VECS, &larger)))
-		return false;
-	first = pool_request();
-	if (unlikely(!first))
-		return false;
-	first->table = NULL;
-	table = first->vecs;
-	first->extras = num_regions > 1 ? HAS_MORE : 0;
-	if (num_regions > 1) {
-		first->next = NULL;
-		first->vmap_bytes = 0;
-	}
-
-	if (larger) {
+	if (large && needs_table) {
 		table = alloc_table();
 		if (unlikely(!table))
 			goto undo;
 		first->table = table;
+		first->extras |= HAS_TABLE;
 		max_vecs = TABLE_VECS;
 	}
-	if (unlikely(!straight_chunk(&buffer, &chunk, bytes, mask, table,
-				     max_vecs)))
+	if (unlikely(!next_chunk(buffer, chunk, call->bytes, table, max_vecs,
+				 &next) ||
+		     chunk->bytes != call->bytes))
 		goto undo;
-	for (i = 1, last = first; i < num_regions; i++, last = last->next) {
-		last->next = pool_request();
-		if (unlikely(!last->next))
-			goto undo;
-		last->next->next = NULL;
-	}
-
-	first->error = 0;
-	first->fn = fn;
-	first->context = context;
-	if (buffer.kind == BUFFER_VMALLOC && !op_is_write(opf)) {
-		first->extras = HAS_MORE;
-		first->next = NULL;
-	}
-	note_read(first, opf, &buffer, &chunk);
-	atomic_set(&first->pending, num_regions);
-	straight_start(first, num_regions, where, opf, total, true);
-	if (num_regions > 1)
-		blk_start_plug(plug);
-	straight_submit(first, num_regions, where, opf, &chunk);
-	if (num_regions > 1)
-		blk_finish_plug(plug);
-	return true;
+	if (many && call->num_regions > 1 &&
+	    unlikely(add_requests(first, call->num_regions - 1, false) <
+		     call->num_regions - 1))
+		goto undo;
+	return first;
 undo:
-	if (num_regions == 1)
-		first->next = NULL;
-	free_requests(first);
-	return false;
+	if (!on_stack) {
+		first->next = many ? first->next : NULL;
+		free_requests(first);
+	}
+	return NULL;
 }
 
-/* The same on the stack, for one region. */
-static __always_inline bool
-straight_sync(enum buffer_kind kind, void *data, unsigned int offset,
-	      unsigned int num_regions, const struct io_region *where,
-	      blk_opf_t opf, unsigned long *error, int *ret)
+/* Fill in the requests and bios of a call that has been planned. */
+static __always_inline void
+prepare_fast(const struct io_call *call, const struct chunk *chunk, u64 total,
+	     struct io_request *first, const bool async, const bool many)
 {
-	struct buffer buffer = STRAIGHT_BUFFER;
+	const struct io_region *where = call->where;
+	struct io_request *request = first;
+	unsigned int region = 0;
+
+	first->error = 0;
+	if (!async)
+		first->unsupported = 0;
+	if (call->has_result_fn) {
+		first->unsupported = 0;
+		first->extras |= HAS_RESULT_FN;
+	}
+	if (async) {
+		first->fn = call->fn;
+		first->context = call->context;
+	} else {
+		prepare_wait(first);
+	}
+	note_read(first, call->opf, &call->buffer, chunk);
+	account_call(call, call->opf, total);
+	start_request(call, first, where, total, async);
+
+	do {
+		unsigned int bytes = where->count << SECTOR_SHIFT;
+
+		init_bio(request, where->bdev, call->opf, chunk, bytes,
+			 call->bio);
+		set_bio(request, first, region, where->bdev, where->sector);
+		request = request->next;
+		where++;
+	} while (many && ++region < call->num_regions);
+}
+
+/* What the fast path knows of a call. */
+#define FAST_CALL(_num, _where, _opf, _kind, _data, _offset, _errors) {	\
+	.num_regions = _num,						\
+	.where = _where,						\
+	.opf = (__force blk_opf_t)(_opf),				\
+	.buffer = {							\
+		.kind = _kind,						\
+		.offset = _offset,					\
+		.data = _data,						\
+		.iter.bi_size = UINT_MAX,				\
+	},								\
+	.errors = _errors,						\
+}
+
+/* The buffer of a call is the memory of a bio. */
+static __always_inline void set_bio_buffer(struct io_call *call, struct bio *bio)
+{
+	call->bio = bio;
+	call->buffer.bvec = bio->bi_io_vec;
+	call->buffer.iter.bi_size = bio->bi_iter.bi_size;
+	call->buffer.iter.bi_idx = bio->bi_iter.bi_idx;
+	call->buffer.iter.bi_bvec_done = bio->bi_iter.bi_bvec_done;
+}
+
+/* One region, and no table but that of the request. */
+static __always_inline bool
+fast_async(const struct io_region *where, int rw, enum buffer_kind kind, void *data,
+	   unsigned int offset, dm_io_lib_notify_fn fn, void *context,
+	   const bool large)
+{
+	struct io_call call = FAST_CALL(1, where, rw, kind, data, offset, NULL);
+	struct chunk chunk __uninitialized;
+	struct io_request *first;
+	u64 total;
+
+	if (kind == BUFFER_BIO && likely(data))
+		set_bio_buffer(&call, data);
+	call.fn = fn;
+	call.context = context;
+	first = plan_fast(&call, &chunk, &total, NULL, NULL, false, large);
+	if (unlikely(!first))
+		return false;
+	atomic_set(&first->pending, 1);
+	prepare_fast(&call, &chunk, total, first, true, false);
+	submit_bios(first, first, 1, false);
+	return true;
+}
+
+/* The same with a table, with the kind known to the compiler. */
+static noinline bool
+fast_async_pages(const struct io_region *where, int rw, void *data,
+		 unsigned int offset, dm_io_lib_notify_fn fn, void *context)
+{
+	return fast_async(where, rw, BUFFER_PAGES, data, offset, fn, context, true);
+}
+
+static noinline bool
+fast_async_vmalloc(const struct io_region *where, int rw, void *data,
+		   dm_io_lib_notify_fn fn, void *context)
+{
+	return fast_async(where, rw, BUFFER_VMALLOC, data, 0, fn, context, true);
+}
+
+/* Any buffer, and any number of regions if @many. */
+static __always_inline bool fast_async_any(struct io_call *call, const bool many)
+{
+	struct chunk chunk __uninitialized;
+	struct io_request *first;
+	u64 total;
+
+	first = plan_fast(call, &chunk, &total, NULL, NULL, many, true);
+	if (unlikely(!first))
+		return false;
+	atomic_set(&first->pending, many ? call->num_regions : 1);
+	prepare_fast(call, &chunk, total, first, true, many);
+	if (many && call->num_regions > 1)
+		submit_plugged(first, first, call->num_regions);
+	else
+		submit_bios(first, first, 1, false);
+	return true;
+}
+
+static noinline bool
+fast_async_regions(unsigned int num_regions, const struct io_region *where, int rw,
+		   enum buffer_kind kind, void *data, unsigned int offset,
+		   dm_io_lib_notify_fn fn, void *context)
+{
+	struct io_call call = FAST_CALL(num_regions, where, rw, kind, data, offset,
+					NULL);
+
+	if (kind == BUFFER_BIO && likely(data))
+		set_bio_buffer(&call, data);
+	call.fn = fn;
+	call.context = context;
+	return fast_async_any(&call, true);
+}
+
+static __always_inline void set_callback(struct io_call *call,
+					 const struct dm_io_args *args)
+{
+	call->has_result_fn = args->result_fn;
+	if (call->has_result_fn)
+		call->result_fn = args->result_fn;
+	else
+		call->fn = args->fn;
+	call->context = args->context;
+}
+
+static __always_inline bool
+fast_async_args(const struct dm_io_args *args, enum buffer_kind kind, void *data,
+		const bool many)
+{
+	struct io_call call = FAST_CALL(many ? args->num_regions : 1, args->where,
+					args->opf, kind, data, args->offset,
+					args->errors);
+
+	if (kind == BUFFER_BIO)
+		set_bio_buffer(&call, data);
+	set_callback(&call, args);
+	return fast_async_any(&call, many);
+}
+
+static noinline bool fast_async_args_one(const struct dm_io_args *args,
+					 enum buffer_kind kind, void *data)
+{
+	return fast_async_args(args, kind, data, false);
+}
+
+static noinline bool fast_async_args_many(const struct dm_io_args *args,
+					  enum buffer_kind kind, void *data)
+{
+	return fast_async_args(args, kind, data, true);
+}
+
+/* How a synchronous call went. */
+struct io_result {
+	unsigned long error;
+	unsigned long unsupported;
+};
+
+/* One region, on the stack, which this gives back before the slow path is tried. */
+static noinline bool
+fast_sync(const struct io_region *where, int rw, enum buffer_kind kind, void *data,
+	  unsigned int offset, int *errors, struct io_result *result)
+{
+	struct io_call call = FAST_CALL(1, where, rw, kind, data, offset, errors);
 	struct bio_vec vecs[STACK_VECS] __uninitialized;
 	struct io_request first __uninitialized;
-	struct chunk chunk __uninitialized;
-	struct completion ended __uninitialized;
 	struct bio_list *queue = current->bio_list;
-	unsigned int mask;
-	bool larger;
-	u64 bytes, total;
+	struct chunk chunk __uninitialized;
+	u64 total;
 
-	if (unlikely(num_regions != 1 ||
-		     !straight_regions(1, where, opf, &bytes, &total, &mask) ||
-		     !straight_buffer(&buffer, bytes, STACK_VECS, &larger) ||
-		     larger ||
-		     !straight_chunk(&buffer, &chunk, bytes, mask, vecs,
-				     STACK_VECS)))
+	if (kind == BUFFER_BIO && likely(data))
+		set_bio_buffer(&call, data);
+	if (unlikely(!plan_fast(&call, &chunk, &total, &first, vecs, false, false)))
 		return false;
-
-	init_completion(&ended);
-	first.extras = 0;
-	first.other_error = false;
-	first.error = 0;
-	first.fn = NULL;
-	first.context = &ended;
-	first.vmap_bytes = 0;
-	note_read(&first, opf, &buffer, &chunk);
+	first.extras = ON_STACK;
+	first.next = NULL;
 	atomic_set(&first.pending, 2);
-	straight_start(&first, 1, where, opf, total, false);
+	prepare_fast(&call, &chunk, total, &first, false, false);
 
+	/* As in send_wave(). */
 	current->bio_list = NULL;
-	straight_submit(&first, 1, where, opf, &chunk);
+	submit_bios(&first, &first, 1, false);
 	current->bio_list = queue;
+	await_waves(&first);
 
-	if (!atomic_dec_and_test(&first.pending))
-		wait_for_completion_io(&ended);
-	if (unlikely(first.vmap_bytes))
-		invalidate_kernel_vmap_range(first.vmap_data, first.vmap_bytes);
-	if (unlikely(first.extras))
+	if (unlikely(first.extras & HAS_START))
 		stop_clock(&first);
-	*error = first.error;
-	*ret = sync_result(first.error, first.other_error);
+	result->error = first.error;
+	result->unsupported = first.unsupported;
 	return true;
 }
 
@@ -2421,167 +3025,153 @@ straight_sync(enum buffer_kind kind, void *data, unsigned int offset,
 
 int dm_io_get(unsigned int num_pages)
 {
+	struct io_request *first, *last;
 	unsigned int total;
-	int ret = -ENOMEM;
+	int ret = 0;
 
 	might_sleep();
 	if (!num_pages)
 		return -EINVAL;
-
-	mutex_lock(&reserve.resize);
-	if (!check_add_overflow(reserve.wanted, num_pages, &total) &&
-	    (u64)num_pages * sizeof(struct io_request) <=
+	if ((u64)num_pages * sizeof(struct io_request) >
 	    (u64)si_mem_available() * (PAGE_SIZE / 2))
-		ret = grow_reserve(num_pages);
-	if (!ret)
+		return -ENOMEM;
+	first = alloc_list(num_pages, &last);
+	if (!first)
+		return -ENOMEM;
+
+	raw_spin_lock_irq(&reserve.lock);
+	if (check_add_overflow(reserve.wanted, num_pages, &total)) {
+		ret = -ENOMEM;
+	} else {
+		last->next = reserve.first;
+		reserve.first = first;
+		WRITE_ONCE(reserve.wanted, total);
 		reserve.users++;
-	mutex_unlock(&reserve.resize);
+		WRITE_ONCE(reserve.warned, false);
+	}
+	raw_spin_unlock_irq(&reserve.lock);
+	if (ret)
+		free_list(first);
 	return ret;
 }
 EXPORT_SYMBOL_GPL(dm_io_get);
 
 void dm_io_put(unsigned int num_pages)
 {
+	unsigned int taken;
+
 	might_sleep();
-	mutex_lock(&reserve.resize);
-	if (num_pages > reserve.wanted) {
+	taken = shrink_reserve(num_pages);
+	if (taken < num_pages)
 		pr_warn("%s: %u pages put back, but only %u are reserved\n",
-			__func__, num_pages, reserve.wanted);
-		num_pages = reserve.wanted;
-	}
-	shrink_reserve(num_pages);
+			__func__, num_pages, taken);
+
+	raw_spin_lock_irq(&reserve.lock);
 	if (!reserve.wanted)
 		reserve.users = 0;
-	else if (num_pages && reserve.users)
+	else if (taken && reserve.users)
 		reserve.users--;
-	mutex_unlock(&reserve.resize);
+	raw_spin_unlock_irq(&reserve.lock);
 }
 EXPORT_SYMBOL_GPL(dm_io_put);
 
 /*
- * A call that does not go straight. All of them are a struct dm_io_args then.
+ * The slow path of the classic calls takes its arguments in registers, so that the
+ * caller's stack can be given back first: kind of the buffer, offset and number of
+ * regions come as one. An offset beyond its page is refused, whatever it is.
  */
-static noinline int run_args(const struct dm_io_args *args,
-			     enum buffer_kind kind, void *data)
+static __always_inline u64 pack(unsigned int num_regions, enum buffer_kind kind,
+				unsigned int offset)
 {
-	struct io_call call = {
-		.num_regions = args->num_regions,
-		.where = args->where,
-		.opf = args->opf,
-		.buffer = {
-			.kind = kind,
-			.offset = args->offset,
-			.data = data,
-			.iter.bi_size = UINT_MAX,
-		},
-		.ioprio = args->ioprio,
-		.killable = args->flags & DM_IO_KILLABLE,
-		.fn = args->fn,
-		.context = args->context,
-		.errors = args->errors,
-	};
-	u8 reasons[BITS_PER_LONG] __uninitialized;
-	struct bio *bio = data;
-	int ret;
+	return (u64)num_regions << 32 | kind << 24 | min(offset, 0xffffffU >> 4);
+}
 
-	call.reasons = reasons;
-	if (kind == BUFFER_BIO && bio) {
-		call.buffer.bio = bio;
-		call.buffer.bvec = bio->bi_io_vec;
-		call.buffer.iter = bio->bi_iter;
-	}
-	ret = run_call(&call);
-	if (args->fn)
+static noinline int slow_async(u64 what, const struct io_region *where, int rw,
+			       void *data, dm_io_lib_notify_fn fn, void *context)
+{
+	struct io_call call = FAST_CALL(what >> 32, where, rw, (u32)what >> 24,
+					data, what & 0xffffff, NULL);
+
+	if (call.buffer.kind == BUFFER_BIO && data)
+		set_bio_buffer(&call, data);
+	call.fn = fn;
+	call.context = context;
+	return slow_path(&call);
+}
+
+/* A call whose errno, if it has one, is about the call itself, has no result. */
+static int slow_result(const struct io_call *call, int ret,
+		       struct io_result *result)
+{
+	if (call->fn)
 		return ret;
-	if (args->error_bits)
-		*args->error_bits = ret ? 0 : call.failed;
+	result->error = ret ? 0 : call->failed;
+	result->unsupported = ret ? 0 : call->unsupported;
 	if (ret)
 		return ret;
-	return call.killed ? -EINTR : sync_result(call.failed, call.other_error);
+	return call->killed ? -EINTR : sync_result(call->failed,
+						   call->unsupported);
 }
 
-/*
- * Each of the other calls says what its buffer is, goes straight if it can, and
- * here if it cannot. To fill a struct dm_io_args before that is known would cost
- * them some twenty instructions.
- */
-static noinline int
-run_other(unsigned int num_regions, const struct io_region *where, int rw,
-	  enum buffer_kind kind, void *data, unsigned int offset,
-	  io_notify_fn fn, void *context, unsigned long *error_bits)
+static noinline int slow_sync(u64 what, const struct io_region *where, int rw,
+			      void *data, unsigned long *error_bits)
 {
-	struct dm_io_args args = {
-		.opf = (__force blk_opf_t)rw,
-		.num_regions = num_regions,
-		.where = where,
-		.offset = offset,
-		.fn = fn,
-		.context = context,
-		.error_bits = error_bits,
-	};
+	struct io_call call = FAST_CALL(what >> 32, where, rw, (u32)what >> 24,
+					data, what & 0xffffff, NULL);
+	struct io_result result;
+	int ret;
 
-	return run_args(&args, kind, data);
+	if (call.buffer.kind == BUFFER_BIO && data)
+		set_bio_buffer(&call, data);
+	ret = slow_result(&call, slow_path(&call), &result);
+	if (error_bits)
+		*error_bits = result.error;
+	return ret;
 }
 
-/* With several regions there is a plug: a large thing, so this is apart. */
-static noinline int
-start_many(unsigned int num_regions, const struct io_region *where, int rw,
-	   enum buffer_kind kind, void *data, unsigned int offset,
-	   io_notify_fn fn, void *context)
+static noinline int slow_args(const struct dm_io_args *args, enum buffer_kind kind,
+			      void *data, struct io_result *result)
 {
-	struct blk_plug plug __uninitialized;
+	struct io_call call = FAST_CALL(args->num_regions, args->where, args->opf,
+					kind, data, args->offset, args->errors);
 
-	if (likely(straight_async(kind, data, offset, num_regions, where,
-				  (__force blk_opf_t)rw, fn, context, &plug)))
-		return 0;
-	return run_other(num_regions, where, rw, kind, data, offset, fn,
-			 context, NULL);
-}
-
-/* So is what needs a table, with the kind known to the compiler. */
-static noinline int start_pages(const struct io_region *where, int rw, void *data,
-				unsigned int offset, io_notify_fn fn,
-				void *context)
-{
-	if (likely(straight_async(BUFFER_PAGES, data, offset, 1, where,
-				  (__force blk_opf_t)rw, fn, context, NULL)))
-		return 0;
-	return run_other(1, where, rw, BUFFER_PAGES, data, offset, fn, context,
-			 NULL);
-}
-
-static noinline int start_vmalloc(const struct io_region *where, int rw, void *data,
-				  io_notify_fn fn, void *context)
-{
-	if (likely(straight_async(BUFFER_VMALLOC, data, 0, 1, where,
-				  (__force blk_opf_t)rw, fn, context, NULL)))
-		return 0;
-	return run_other(1, where, rw, BUFFER_VMALLOC, data, 0, fn, context,
-			 NULL);
+	if (kind == BUFFER_BIO)
+		set_bio_buffer(&call, data);
+	call.bio = args->bio;
+	call.ioprio = args->ioprio;
+	call.flags = args->flags;
+	set_callback(&call, args);
+	if (!call.fn)
+		call.opf |= REQ_SYNC;
+	return slow_result(&call, slow_path(&call), result);
 }
 
 static __always_inline int
 start_async(unsigned int num_regions, const struct io_region *where, int rw,
 	    enum buffer_kind kind, void *data, unsigned int offset,
-	    io_notify_fn fn, void *context)
+	    dm_io_lib_notify_fn fn, void *context)
 {
+	bool done;
+
 	__might_sleep(__FILE__, __LINE__);
 	if (unlikely(!fn))
 		return -EINVAL;
-	if (kind == BUFFER_BIO)
-		return run_other(num_regions, where, rw, kind, data, offset,
-				 fn, context, NULL);
-	if (unlikely(num_regions != 1 || !where) || kind == BUFFER_VIRTUAL)
-		return start_many(num_regions, where, rw, kind, data, offset,
-				  fn, context);
-	if (kind == BUFFER_PAGES && where->count > PAGE_SECTORS)
-		return start_pages(where, rw, data, offset, fn, context);
-	if (kind == BUFFER_VMALLOC && where->count > PAGE_SECTORS)
-		return start_vmalloc(where, rw, data, fn, context);
-	if (likely(straight_one(kind, data, offset, where,
-				(__force blk_opf_t)rw, fn, context)))
+	if (num_regions != 1 || unlikely(!where) || kind == BUFFER_LINEAR)
+		done = fast_async_regions(num_regions, where, rw, kind, data,
+					  offset, fn, context);
+	else if (kind == BUFFER_PAGES && where->count > PAGE_SECTORS)
+		done = fast_async_pages(where, rw, data, offset, fn, context);
+	else if (kind == BUFFER_VMALLOC && where->count > PAGE_SECTORS)
+		done = fast_async_vmalloc(where, rw, data, fn, context);
+	else
+		/* The pool's slot may be empty, and the rest of it not. */
+		done = fast_async(where, rw, kind, data, offset, fn, context,
+				  false) ||
+		       fast_async_regions(1, where, rw, kind, data, offset, fn,
+					  context);
+	if (likely(done))
 		return 0;
-	return start_many(num_regions, where, rw, kind, data, offset, fn,
+	return slow_async(pack(num_regions, kind, offset), where, rw, data, fn,
 			  context);
 }
 
@@ -2590,18 +3180,17 @@ start_sync(unsigned int num_regions, const struct io_region *where, int rw,
 	   enum buffer_kind kind, void *data, unsigned int offset,
 	   unsigned long *error_bits)
 {
-	unsigned long error;
-	int ret;
+	struct io_result result;
 
 	__might_sleep(__FILE__, __LINE__);
-	if (unlikely(kind == BUFFER_BIO ||
-		     !straight_sync(kind, data, offset, num_regions, where,
-				    (__force blk_opf_t)rw, &error, &ret)))
-		return run_other(num_regions, where, rw, kind, data, offset,
-				 NULL, NULL, error_bits);
+	rw |= (__force int)REQ_SYNC;
+	if (unlikely(num_regions != 1 ||
+		     !fast_sync(where, rw, kind, data, offset, NULL, &result)))
+		return slow_sync(pack(num_regions, kind, offset), where, rw,
+				 data, error_bits);
 	if (error_bits)
-		*error_bits = error;
-	return ret;
+		*error_bits = result.error;
+	return sync_result(result.error, result.unsupported);
 }
 
 int dm_io_sync(unsigned int num_regions, struct io_region *where, int rw,
@@ -2638,13 +3227,14 @@ int dm_io_async_bvec(unsigned int num_regions, struct io_region *where, int rw,
 }
 EXPORT_SYMBOL_GPL(dm_io_async_bvec);
 
+/* vmalloc memory and linear memory come through the same calls. */
 int dm_io_sync_vm(unsigned int num_regions, struct io_region *where, int rw,
 		  void *data, unsigned long *error_bits)
 {
 	if (likely(is_virtual(data)))
 		return start_sync(num_regions, where, rw, BUFFER_VMALLOC, data,
 				  0, error_bits);
-	return start_sync(num_regions, where, rw, BUFFER_VIRTUAL, data, 0,
+	return start_sync(num_regions, where, rw, BUFFER_LINEAR, data, 0,
 			  error_bits);
 }
 EXPORT_SYMBOL_GPL(dm_io_sync_vm);
@@ -2655,7 +3245,7 @@ int dm_io_async_vm(unsigned int num_regions, struct io_region *where, int rw,
 	if (likely(is_virtual(data)))
 		return start_async(num_regions, where, rw, BUFFER_VMALLOC, data,
 				   0, fn, context);
-	return start_async(num_regions, where, rw, BUFFER_VIRTUAL, data, 0,
+	return start_async(num_regions, where, rw, BUFFER_LINEAR, data, 0,
 			   fn, context);
 }
 EXPORT_SYMBOL_GPL(dm_io_async_vm);
@@ -2676,67 +3266,96 @@ int dm_io_async_bio(unsigned int num_regions, struct io_region *where, int rw,
 }
 EXPORT_SYMBOL_GPL(dm_io_async_bio);
 
-/* Which buffer, if there is no more than one? */
-static bool choose_buffer(const struct dm_io_args *args, enum buffer_kind *kind,
-			  void **data)
+/* Operations that move no data look at no buffer. */
+static bool moves_data(blk_opf_t opf)
 {
-	unsigned int num = !!args->pl + !!args->bvec + !!args->data + !!args->bio;
-
-	if (args->pl) {
-		*kind = BUFFER_PAGES;
-		*data = args->pl;
-	} else if (args->bvec) {
-		*kind = BUFFER_BVEC;
-		*data = args->bvec;
-	} else if (args->bio) {
-		*kind = BUFFER_BIO;
-		*data = args->bio;
-	} else if (args->data) {
-		*kind = is_virtual(args->data) ? BUFFER_VMALLOC : BUFFER_VIRTUAL;
-		*data = args->data;
-	} else {
-		*kind = BUFFER_NONE;
-		*data = NULL;
-	}
-	return num <= 1 && (args->pl || !args->offset);
+	return ((__force u32)opf & (__force u32)REQ_OP_MASK) <=
+	       (__force u32)REQ_OP_WRITE;
 }
 
-/* Apart, for the same reason as start_many(). */
-static noinline int
-start_here(unsigned int num_regions, const struct io_region *where, int rw,
-	   enum buffer_kind kind, void *data, unsigned int offset,
-	   unsigned long *error_bits)
+/* Which buffer is it? NUM_BUFFER_KINDS if there is more than one. */
+static __always_inline enum buffer_kind
+choose_buffer(const struct dm_io_args *args, void **data)
 {
-	return start_sync(num_regions, where, rw, kind, data, offset,
-			  error_bits);
+	const void *pl = args->pl, *bvec = args->bvec, *bio = args->bio;
+	const void *memory = args->data;
+
+	*data = NULL;
+	if (unlikely(!moves_data(args->opf)))
+		return BUFFER_NONE;
+	if (bvec) {
+		*data = args->bvec;
+		return likely(!(pl || bio || memory || args->offset)) ?
+		       BUFFER_BVEC : NUM_BUFFER_KINDS;
+	}
+	if (bio) {
+		*data = args->bio;
+		return likely(!(pl || memory || args->offset)) ?
+		       BUFFER_BIO : NUM_BUFFER_KINDS;
+	}
+	if (pl) {
+		*data = args->pl;
+		return likely(!memory) ? BUFFER_PAGES : NUM_BUFFER_KINDS;
+	}
+	*data = args->data;
+	if (args->offset)
+		return NUM_BUFFER_KINDS;
+	if (!memory)
+		return BUFFER_NONE;
+	return is_virtual(memory) ? BUFFER_VMALLOC : BUFFER_LINEAR;
+}
+
+/* A call that asks for nothing that the fast path does not know. */
+static __always_inline bool is_plain(const struct dm_io_args *args, const void *data)
+{
+	return !args->flags && !args->ioprio && data;
+}
+
+static noinline int submit_sync(const struct dm_io_args *args,
+				enum buffer_kind kind, void *data)
+{
+	struct io_result result = { };
+	int ret = -EINVAL;
+
+	if (kind == NUM_BUFFER_KINDS)
+		;
+	else if (is_plain(args, data) && args->num_regions == 1 &&
+		 fast_sync(args->where, (__force int)(args->opf | REQ_SYNC), kind,
+			   data, args->offset, args->errors, &result))
+		ret = sync_result(result.error, result.unsupported);
+	else
+		ret = slow_args(args, kind, data, &result);
+	if (args->error_bits)
+		*args->error_bits = result.error;
+	if (args->unsupported_bits)
+		*args->unsupported_bits = result.unsupported;
+	return ret;
 }
 
 int dm_io_submit(const struct dm_io_args *args)
 {
 	enum buffer_kind kind;
 	void *data;
-	int rw;
 
 	might_sleep();
 	if (unlikely(!args))
 		return -EINVAL;
-	if (unlikely(!choose_buffer(args, &kind, &data) ||
-		     args->flags & ~DM_IO_KILLABLE ||
-		     IOPRIO_PRIO_CLASS(args->ioprio) > IOPRIO_CLASS_IDLE)) {
-		if (!args->fn && args->error_bits)
-			*args->error_bits = 0;
+	kind = choose_buffer(args, &data);
+	if (unlikely((args->fn && args->result_fn) ||
+		     args->flags & ~(DM_IO_KILLABLE | DM_IO_READ_ONLY_OK) ||
+		     IOPRIO_PRIO_CLASS(args->ioprio) > IOPRIO_CLASS_IDLE))
+		kind = NUM_BUFFER_KINDS;
+
+	if (!args->fn && !args->result_fn)
+		return submit_sync(args, kind, data);
+	if (unlikely(kind == NUM_BUFFER_KINDS))
 		return -EINVAL;
-	}
-	/* What the other calls cannot say does not go straight. */
-	if (args->flags || args->ioprio || args->errors ||
-	    kind == BUFFER_NONE || kind == BUFFER_BIO)
-		return run_args(args, kind, data);
-	rw = (__force int)args->opf;
-	if (args->fn)
-		return start_many(args->num_regions, args->where, rw, kind,
-				  data, args->offset, args->fn, args->context);
-	return start_here(args->num_regions, args->where, rw, kind, data,
-			  args->offset, args->error_bits);
+	if (likely(is_plain(args, data)) &&
+	    (likely(args->num_regions == 1) ?
+	     fast_async_args_one(args, kind, data) :
+	     fast_async_args_many(args, kind, data)))
+		return 0;
+	return slow_args(args, kind, data, NULL);
 }
 EXPORT_SYMBOL_GPL(dm_io_submit);
 
@@ -2748,13 +3367,11 @@ static int stats_show(struct seq_file *file, void *data)
 {
 	unsigned int wanted, missing, users, i;
 
-	mutex_lock(&reserve.resize);
-	spin_lock_irq(&reserve.lock);
+	raw_spin_lock_irq(&reserve.lock);
 	wanted = reserve.wanted;
 	missing = reserve.missing;
 	users = reserve.users;
-	spin_unlock_irq(&reserve.lock);
-	mutex_unlock(&reserve.resize);
+	raw_spin_unlock_irq(&reserve.lock);
 
 	seq_printf(file, "reserve: %u pages for %u users, %u in use\n", wanted,
 		   users, missing);
@@ -2799,6 +3416,8 @@ u64 dm_io_test_stat(enum dm_io_test_stat stat, int which)
 		return sum_of_cpus(&io_stats.on_stack);
 	case STAT_USERS:
 		return reserve.users;
+	case STAT_RESERVE:
+		return reserve.wanted;
 	}
 	return 0;
 }
@@ -2818,7 +3437,13 @@ static int __init dm_io_lib_init(void)
 	tables.cache = kmem_cache_create("dm_io_table",
 					 TABLE_VECS * sizeof(struct bio_vec),
 					 0, 0, NULL);
-	if (!requests.cache || !tables.cache) {
+	zero_queue = alloc_workqueue("dm_io", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	deep_queue = alloc_workqueue("dm_io_deep", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	if (!requests.cache || !tables.cache || !zero_queue || !deep_queue) {
+		if (zero_queue)
+			destroy_workqueue(zero_queue);
+		if (deep_queue)
+			destroy_workqueue(deep_queue);
 		kmem_cache_destroy(requests.cache);
 		kmem_cache_destroy(tables.cache);
 		return -ENOMEM;
@@ -2834,6 +3459,8 @@ static void __exit dm_io_lib_exit(void)
 	debugfs_remove_recursive(debugfs_dir);
 	/* A user that is gone without dm_io_put() leaves nothing behind. */
 	shrink_reserve(reserve.wanted);
+	destroy_workqueue(zero_queue);
+	destroy_workqueue(deep_queue);
 	pool_destroy(&requests);
 	pool_destroy(&tables);
 }
@@ -2843,5 +3470,5 @@ subsys_initcall(dm_io_lib_init);
 module_exit(dm_io_lib_exit);
 
 MODULE_DESCRIPTION("Block I/O library for Device Mapper targets");
-MODULE_VERSION("1.1");
+MODULE_VERSION("1.2");
 MODULE_LICENSE("GPL");

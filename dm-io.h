@@ -53,33 +53,70 @@ typedef void (*dm_io_lib_notify_fn)(unsigned long error, void *context);
 #define io_notify_fn dm_io_lib_notify_fn
 
 /**
+ * typedef dm_io_result_fn - completion callback that tells unsupported from failed
+ * @error: bit n is set if the region with index n failed
+ * @unsupported: bit n is set if it failed because its device cannot do the
+ *	operation. A subset of @error
+ * @context: what the caller passed along
+ *
+ * For dm_io_submit(). Otherwise as &typedef dm_io_lib_notify_fn.
+ */
+typedef void (*dm_io_result_fn)(unsigned long error, unsigned long unsupported,
+				void *context);
+
+/**
  * define DM_IO_OPF - pass an operation with flags as the rw argument
  * @opf: a blk_opf_t, an operation with flags
  *
  * The rw argument of the classic calls is READ, WRITE, or DM_IO_OPF() of one of
  *
- * - REQ_OP_READ, from one region, with any of REQ_SYNC, REQ_META, REQ_PRIO,
- *   REQ_IDLE, REQ_BACKGROUND and REQ_RAHEAD;
- * - REQ_OP_WRITE with any of these but REQ_RAHEAD, with REQ_PREFLUSH and
- *   REQ_FUA, and with REQ_ATOMIC where the kernel has it. With REQ_PREFLUSH, a
- *   region with a count of 0 and a device is not ignored: it is a flush of that
- *   device;
- * - REQ_OP_FLUSH, with any of the first five: a flush of the device of each
- *   region. It looks at no region's sector and count;
- * - REQ_OP_DISCARD, REQ_OP_SECURE_ERASE or REQ_OP_WRITE_ZEROES, with any of the
- *   first five; the last one with REQ_NOUNMAP, too.
+ * - REQ_OP_READ, from one region;
+ * - REQ_OP_WRITE, also with REQ_PREFLUSH and REQ_FUA, and with REQ_ATOMIC where
+ *   the kernel has it. With REQ_PREFLUSH, a region with a count of 0 and a device
+ *   is not ignored: it is a flush of that device;
+ * - REQ_OP_FLUSH: a flush of the device of each region. It looks at no region's
+ *   sector and count;
+ * - REQ_OP_DISCARD, REQ_OP_SECURE_ERASE or REQ_OP_WRITE_ZEROES, the last one also
+ *   with REQ_NOUNMAP.
  *
- * All but the first two take no buffer, and do not look at one. Anything else is
- * refused with -EINVAL.
+ * Each of them may have REQ_SYNC, REQ_META, REQ_PRIO, REQ_IDLE, REQ_BACKGROUND,
+ * REQ_RAHEAD, REQ_NOMERGE, REQ_SWAP and any of REQ_FAILFAST_MASK. A synchronous
+ * call adds REQ_SYNC. Anything else is refused with -EINVAL. See DM_IO_BIO_OPF().
  *
- * A write that becomes several bios flushes once before the first of them, and
- * each of them has REQ_FUA; what is behind one that fails is not written. An
- * atomic write never becomes several: each region has to be a power of two in
- * size, within the limits of its device, and start at a multiple of its size, in
- * a buffer of no more pieces than the device takes at once, or the call is
- * refused with -EINVAL.
+ * All but the first two move no data: they look at no buffer, except that a bio
+ * still gives its I/O priority and its block cgroup.
+ *
+ * A write that becomes several bios flushes once before the first of them, and each
+ * of them has REQ_FUA; what is behind one that was seen to fail is not submitted any
+ * more. An atomic write never becomes several: each region has to be a power of two
+ * in size, within the limits of its device, and start at a multiple of its size, in a
+ * buffer that the device can take in one request as it is, or the call is refused
+ * with -EINVAL.
  */
 #define DM_IO_OPF(opf) ((__force int)(blk_opf_t)(opf))
+
+/* What DM_IO_BIO_OPF() keeps. */
+#ifdef REQ_ATOMIC
+#define DM_IO_BIO_ATOMIC	REQ_ATOMIC
+#else
+#define DM_IO_BIO_ATOMIC	((__force blk_opf_t)0)
+#endif
+#define DM_IO_BIO_FLAGS	(REQ_SYNC | REQ_META | REQ_PRIO | REQ_IDLE |	\
+			 REQ_BACKGROUND | REQ_RAHEAD | REQ_NOMERGE |	\
+			 REQ_SWAP | REQ_FAILFAST_MASK | REQ_PREFLUSH |	\
+			 REQ_FUA | REQ_NOUNMAP | DM_IO_BIO_ATOMIC)
+
+/**
+ * define DM_IO_BIO_OPF - operation and flags of a bio, to be passed on
+ * @bio: a bio that a target was given
+ *
+ * A blk_opf_t: the operation of @bio and those of its flags that the calls of this
+ * library take. What is left out is of no use below it: REQ_NOWAIT and REQ_POLLED,
+ * which ask for a behaviour of @bio itself, and what marks memory that @bio owns.
+ * The classic calls take DM_IO_OPF(DM_IO_BIO_OPF(bio)) as rw.
+ */
+#define DM_IO_BIO_OPF(bio) \
+	((bio)->bi_opf & (REQ_OP_MASK | DM_IO_BIO_FLAGS))
 
 /**
  * dm_io_get - reserve memory for requests
@@ -87,13 +124,22 @@ typedef void (*dm_io_lib_notify_fn)(unsigned long error, void *context);
  *
  * Sets memory aside, so that @num_pages requests of one page and one region
  * can be in flight when no other memory is to be had. The reserve is shared by
- * all callers. A request that finds it used up still completes, but its call
- * waits for the I/O.
+ * all callers, and is not touched while there is memory: it is a matter of speed
+ * when memory is short, and of nothing else. A request that finds it used up, or
+ * that finds none because nobody holds one, still completes; but its call waits
+ * for the I/O, and sends a logical block or so at a time.
  *
- * Must be called before any I/O, and paired with dm_io_put().
+ * So ask for the number of bios that the target should keep in flight while the
+ * system swaps, times the regions of each. 16 to 64 is usual: a target that
+ * mirrors to two devices and wants eight bios of up to a page in flight asks for
+ * 16, in its constructor, and gives 16 back in its destructor. A page costs some
+ * 300 bytes; the data itself stays in the caller's pages.
  *
- * Context: Process context. May sleep, also for memory reclaim. May be called
- * at any time, by any number of callers at once, with I/O in flight.
+ * The first call of the library that finds no reserve logs a line.
+ *
+ * Context: Process context. May sleep, also for memory reclaim, while nobody else
+ * waits for it. May be called at any time, by any number of callers at once, with
+ * I/O in flight.
  * Return:
  * * 0 - the reserve has grown
  * * -EINVAL - @num_pages is 0
@@ -107,11 +153,18 @@ int dm_io_get(unsigned int num_pages);
  * @num_pages: the number that was passed to dm_io_get()
  *
  * Requests in flight are not disturbed. Giving back more than is held logs a
- * warning and leaves a reserve of 0.
+ * warning and leaves a reserve of 0, without which I/O goes on: see dm_io_get().
  *
  * Context: Process context. May sleep.
  */
 void dm_io_put(unsigned int num_pages);
+
+/*
+ * The eight calls of the specification. A source that has functions of these names
+ * itself defines DM_IO_NO_CLASSIC_CALLS before it includes this file, and has
+ * dm_io_submit() for everything.
+ */
+#ifndef DM_IO_NO_CLASSIC_CALLS
 
 /**
  * dm_io_sync - read into or write from a page list, and wait
@@ -127,17 +180,19 @@ void dm_io_put(unsigned int num_pages);
  *
  * - it ends past the end of its device, or wraps;
  * - its start or its length is not a multiple of the device's logical block;
- * - the device cannot take the buffer's alignment. A device whose DMA alignment
- *   is a sector or more must be given whole logical blocks (of up to a page) in
- *   each piece of memory; one with a finer DMA alignment must be given that;
  * - it is written, and the device is read-only;
  * - the device cannot do the operation;
+ * - there is no memory for a bounce buffer that it needs;
  * - the device says so.
  *
- * In all these cases but the last two nothing of the region is submitted. Other
- * regions proceed. After a failed read, the part of the buffer that was not
- * read is zeroed; if the region is longer than its whole device, the buffer is
- * left alone.
+ * In all these cases but the last, and one of an operation that the device only
+ * finds out to be impossible, nothing of the region is submitted. Other regions
+ * proceed. After a failed read, the part of the buffer that was not read is
+ * zeroed; if the region is longer than its whole device, the buffer is left alone.
+ *
+ * Any layout of the buffer is good for any device. Logical blocks that a device
+ * cannot take from where they are, because of its DMA alignment or of its limits
+ * on segments, go through a bounce buffer of up to 64 KiB at a time.
  *
  * @where and the nodes of @pl must stay until the call returns; so must the
  * pages, which then belong to the caller again.
@@ -153,7 +208,6 @@ void dm_io_put(unsigned int num_pages);
  * * -EIO - regions failed, see @error_bits
  * * -EINVAL - an argument is not as described, or a region with a count has no
  *   device, or the buffer is shorter than a region. Nothing was submitted
- * * -ENXIO - no reserve is held, see dm_io_get(). Nothing was submitted
  */
 int dm_io_sync(unsigned int num_regions, struct io_region *where, int rw,
 	       struct page_list *pl, unsigned int offset,
@@ -173,12 +227,12 @@ int dm_io_sync(unsigned int num_regions, struct io_region *where, int rw,
  * stay until the call returns, the pages until @fn is called.
  *
  * Context: Process context. May sleep, but never for memory. It waits for I/O
- * when neither memory nor a reserve is left, and when the buffer does not fit
- * into one table of 256 pieces of contiguous memory and 1 GiB: then for all
- * but the last part. Works below submit_bio() as well.
+ * when neither memory nor a reserve is left, while 16 MiB of the buffer are in
+ * flight, and for the first part of a long write with REQ_PREFLUSH. Works below
+ * submit_bio() as well.
  * Return:
  * * 0 - @fn has been called or will be, exactly once
- * * -EINVAL, -ENXIO - as for dm_io_sync(); @fn will not be called
+ * * -EINVAL - as for dm_io_sync(); @fn will not be called
  */
 int dm_io_async(unsigned int num_regions, struct io_region *where, int rw,
 		struct page_list *pl, unsigned int offset,
@@ -194,7 +248,7 @@ int dm_io_async(unsigned int num_regions, struct io_region *where, int rw,
  *	array, without which its end is not checked
  * @error_bits: as for dm_io_sync()
  *
- * Nothing is copied: the devices are given @bvec itself. Otherwise as
+ * The devices are given @bvec itself, as far as they can take it. Otherwise as
  * dm_io_sync().
  *
  * Context: As for dm_io_sync().
@@ -215,7 +269,7 @@ int dm_io_sync_bvec(unsigned int num_regions, struct io_region *where, int rw,
  * @where must stay until the call returns, @bvec and the pages until @fn is
  * called. Otherwise as dm_io_async().
  *
- * Context: As for dm_io_async(), with 65535 pieces and 1 GiB as the limit.
+ * Context: As for dm_io_async().
  * Return: As for dm_io_async().
  */
 int dm_io_async_bvec(unsigned int num_regions, struct io_region *where, int rw,
@@ -234,7 +288,9 @@ int dm_io_async_bvec(unsigned int num_regions, struct io_region *where, int rw,
  * Otherwise as dm_io_sync().
  *
  * Context: As for dm_io_sync().
- * Return: As for dm_io_sync(). Memory that is no kernel memory is an -EINVAL.
+ * Return: As for dm_io_sync(). -EINVAL as well if @data is no memory: I/O memory,
+ * an address that kmap() gave, one where nothing is mapped. If that shows only
+ * behind the first part of a long buffer, the region fails with -EFAULT.
  */
 int dm_io_sync_vm(unsigned int num_regions, struct io_region *where, int rw,
 		  void *data, unsigned long *error_bits);
@@ -289,11 +345,13 @@ int dm_io_sync_bio(unsigned int num_regions, struct io_region *where, int rw,
  * @where must stay until the call returns, @bio until @fn is called.
  * Otherwise as dm_io_async().
  *
- * Context: As for dm_io_async_bvec() and dm_io_sync_bio().
+ * Context: As for dm_io_async() and dm_io_sync_bio().
  * Return: As for dm_io_async().
  */
 int dm_io_async_bio(unsigned int num_regions, struct io_region *where, int rw,
 		    struct bio *bio, io_notify_fn fn, void *context);
+
+#endif /* DM_IO_NO_CLASSIC_CALLS */
 
 /*
  * Everything else
@@ -308,6 +366,15 @@ int dm_io_async_bio(unsigned int num_regions, struct io_region *where, int rw,
 #define DM_IO_KILLABLE	BIT(0)
 
 /**
+ * define DM_IO_READ_ONLY_OK - a flag for &struct dm_io_args
+ *
+ * A write to a device that is read-only is left to the block layer, and does not
+ * fail with -EROFS. For stacks that write to devices which were set read-only, as
+ * LVM does.
+ */
+#define DM_IO_READ_ONLY_OK	BIT(1)
+
+/**
  * struct dm_io_args - the arguments of dm_io_submit()
  * @opf: operation and flags, see DM_IO_OPF()
  * @num_regions: as for dm_io_sync()
@@ -320,16 +387,20 @@ int dm_io_async_bio(unsigned int num_regions, struct io_region *where, int rw,
  * @offset: where the buffer starts in the first page of @pl; 0 without @pl
  * @ioprio: I/O priority as of IOPRIO_PRIO_VALUE(); 0 is that of @bio, or else of
  *	the calling task
- * @flags: 0 or DM_IO_KILLABLE
- * @fn: called when the I/O has completed, as for dm_io_async(); NULL makes the
- *	call synchronous
- * @context: passed to @fn
- * @error_bits: as for dm_io_sync(). Not looked at if there is @fn, which gets them
+ * @flags: any of DM_IO_KILLABLE and DM_IO_READ_ONLY_OK
+ * @fn: called when the I/O has completed, as for dm_io_async(), or
+ * @result_fn: the same with the regions whose device cannot do the operation. If
+ *	both are NULL, the call is synchronous
+ * @context: passed to @fn or @result_fn
+ * @error_bits: as for dm_io_sync(). Not looked at by an asynchronous call
+ * @unsupported_bits: where to put the subset of @error_bits whose device cannot do
+ *	the operation, or NULL. Not looked at by an asynchronous call
  * @errors: array of @num_regions, or NULL. For each region, 0 or the reason why it
  *	failed as a negative errno: see dm_io_submit()
  *
- * What is not named in an initialiser is 0 or NULL, which is always a good default.
- * New members will be like that, too.
+ * What is not named in an initialiser is 0 or NULL. That is a good default for all
+ * members but @num_regions and @where; the buffer may be left out where no data is
+ * moved. New members will have such a default, too.
  */
 struct dm_io_args {
 	blk_opf_t opf;
@@ -345,9 +416,11 @@ struct dm_io_args {
 	unsigned short ioprio;
 	unsigned int flags;
 
-	io_notify_fn fn;
+	dm_io_lib_notify_fn fn;
+	dm_io_result_fn result_fn;
 	void *context;
 	unsigned long *error_bits;
+	unsigned long *unsupported_bits;
 	int *errors;
 };
 
@@ -357,18 +430,17 @@ struct dm_io_args {
  *
  * The calls above are short forms of this one. So its regions fail as they do for
  * dm_io_sync(), and what @args points to has to stay as long as it does there.
- * @args->errors is written until the I/O has completed: until @args->fn is called,
- * or until a synchronous call returns; not by a call that is refused. It holds for
- * each region that failed
+ * @args->errors is written until the I/O has completed: until the callback is
+ * called, or until a synchronous call returns; not by a call that is refused. It
+ * holds for each region that failed
  *
  * * -ERANGE - it ends past the end of its device, or wraps
- * * -EINVAL - it is not of whole logical blocks, or the device cannot take the
- *   buffer's alignment
+ * * -EINVAL - it is not of whole logical blocks
  * * -EROFS - it is written, and the device is read-only
  * * -EOPNOTSUPP - the device cannot do the operation
  * * -EINTR - the task was killed, see DM_IO_KILLABLE
- * * -ENOMEM - an atomic write, or the clone of a bio with encryption context or
- *   integrity data, did not find memory
+ * * -ENOMEM - a bounce buffer, an atomic write, or the clone of a bio with
+ *   encryption context or integrity data did not find memory
  * * -EFAULT - a part of the buffer is no memory
  * * any other errno - what the device said, as of blk_status_to_errno(): -EIO,
  *   -ENOSPC, -ETIMEDOUT ...
@@ -378,16 +450,15 @@ struct dm_io_args {
  * zeroes go in pieces that the device can take, several at a time; an asynchronous
  * call waits for all but the last 32 of them, or fewer when memory is short.
  *
- * Context: As for dm_io_sync(), or for dm_io_async() if there is @args->fn.
+ * Context: As for dm_io_sync(), or for dm_io_async() if there is a callback.
  * Return:
- * * 0 - every region succeeded; or @args->fn has been called or will be, exactly
- *   once
- * * -EOPNOTSUPP, -EIO - regions failed, as for dm_io_sync(); not with @args->fn
- * * -EINTR - regions failed, since the task was killed; not with @args->fn
+ * * 0 - every region succeeded; or the callback has been called or will be,
+ *   exactly once
+ * * -EOPNOTSUPP, -EIO - regions failed, as for dm_io_sync(); not with a callback
+ * * -EINTR - regions failed, since the task was killed; not with a callback
  * * -EINVAL - @args is NULL, or an argument is not as described: for example, more
- *   than one buffer, or an unknown flag. Nothing was submitted, @args->fn will not
- *   be called
- * * -ENXIO - no reserve is held, see dm_io_get(). As for -EINVAL
+ *   than one buffer or callback, or an unknown flag. Nothing was submitted, no
+ *   callback will be called
  */
 int dm_io_submit(const struct dm_io_args *args);
 
