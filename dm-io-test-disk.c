@@ -224,7 +224,11 @@ static void end_bio(struct test_disk *disk, struct bio *bio)
 		disk->ended_in_softirq = true;
 	spin_unlock_irqrestore(&disk->lock, flags);
 
+	if (disk->watch_end)
+		disk->watch_end(disk, false);
 	bio_endio(bio);
+	if (disk->watch_end)
+		disk->watch_end(disk, true);
 }
 
 static void end_waiting(struct test_disk *disk, blk_status_t status)
@@ -424,12 +428,14 @@ int test_disk_set_up(struct test_disk *disk,
 	disk->forgets_zeroes = false;
 	disk->watch = NULL;
 	disk->watch_context = NULL;
+	disk->watch_end = NULL;
+	disk->watch_end_context = NULL;
 	disk->log = NULL;
 	test_disk_forget(disk);
 	return 0;
 }
 
-void test_disk_calm_down(struct test_disk *disk)
+void test_disk_drain(struct test_disk *disk)
 {
 	irq_work_sync(&disk->irq_work);
 	tasklet_kill(&disk->tasklet);
@@ -439,7 +445,7 @@ void test_disk_calm_down(struct test_disk *disk)
 
 void test_disk_destroy(struct test_disk *disk)
 {
-	test_disk_calm_down(disk);
+	test_disk_drain(disk);
 	del_gendisk(disk->disk);
 	put_disk(disk->disk);
 	vfree(disk->data);

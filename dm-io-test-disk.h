@@ -92,6 +92,10 @@ struct test_disk {
 	void (*watch)(struct test_disk *disk, const struct bio *bio);
 	void *watch_context;
 
+	/* Called before a bio ends and when it has ended, in the context of that. */
+	void (*watch_end)(struct test_disk *disk, bool ended);
+	void *watch_end_context;
+
 	/* Where it writes down what happens, or NULL. */
 	struct test_log *log;
 
@@ -168,7 +172,7 @@ int test_disk_set_up(struct test_disk *disk,
 		     const struct test_disk_layout *layout);
 
 /* Bios that still wait fail now. Afterwards the disk is idle. */
-void test_disk_calm_down(struct test_disk *disk);
+void test_disk_drain(struct test_disk *disk);
 
 void test_disk_destroy(struct test_disk *disk);
 
