@@ -4,14 +4,44 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
-.PHONY: modules clean demo vm check check-all lint bench bench-check deb \
-	kernel-patch check-deb check-patch help
+.PHONY: modules clean demo demo-remote model vm check check-all mutants coverage \
+	lint bench bench-check deb kernel-patch check-deb check-patch check-build help
 
-modules: $(KDIR)/Makefile
-	+$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+# A kernel wants the compiler that it was built with. What is given on the command line
+# is taken as it is.
+config := $(shell cat '$(KDIR)/include/config/auto.conf' 2>/dev/null | \
+	grep -E '^CONFIG_(CC_IS_CLANG|LD_IS_LLD|CLANG_VERSION)=')
+ifneq ($(filter CONFIG_CC_IS_CLANG=y,$(config)),)
+ifeq ($(origin LLVM)$(filter command line,$(origin CC)),undefined)
+# Debian has clang-19 besides clang, or without.
+version := $(shell expr $(patsubst CONFIG_CLANG_VERSION=%,%,$(filter \
+	CONFIG_CLANG_VERSION=%,$(config))) / 10000 2>/dev/null)
+suffix := $(shell command -v clang >/dev/null || command -v clang-$(version) | \
+	sed 's/.*clang//')
+compiler := $(if $(filter CONFIG_LD_IS_LLD=y,$(config)),LLVM=$(or $(suffix),1), \
+	CC=clang$(suffix))
+endif
+endif
 
-clean: $(KDIR)/Makefile
-	+$(MAKE) -C $(KDIR) M=$(CURDIR) clean
+modules clean: check-build $(KDIR)/Makefile
+	+$(MAKE) -C $(KDIR) M=$(CURDIR) $(compiler) $@
+
+# The kernel's build system hands these to the shell as they are, or takes them for
+# several files.
+check-build:
+	@case "$$(pwd -P)" in \
+	*[[:space:]\(\)\'\"\`\$$\&\;\<\>\|\*\?\[\]\{\}\#:\\\%]*) \
+		echo "error: the kernel's build system takes no directory with a space or a special" >&2; \
+		echo "character in its path: move $$(pwd -P) to another one" >&2; \
+		exit 1 ;; \
+	esac
+ifneq ($(compiler),)
+	@command -v clang$(suffix) >/dev/null || { \
+		echo "error: the kernel of $(KDIR) was built with clang, which is missing here:" >&2; \
+		echo "install it (on Debian: apt-get install clang lld llvm)" >&2; \
+		exit 1; \
+	}
+endif
 
 $(KDIR)/Makefile:
 	@echo "error: no kernel headers in $(KDIR): install those of the running kernel" >&2
@@ -21,6 +51,12 @@ $(KDIR)/Makefile:
 demo:
 	@scripts/demo
 
+demo-remote:
+	@scripts/demo-remote
+
+model:
+	@scripts/model
+
 vm:
 	@scripts/vm
 
@@ -29,6 +65,12 @@ check:
 
 check-all:
 	@scripts/check-all
+
+mutants:
+	@scripts/mutants
+
+coverage:
+	@scripts/coverage
 
 lint:
 	@scripts/lint
@@ -51,14 +93,21 @@ check-deb:
 check-patch:
 	@scripts/check-patch
 
+check-users:
+	@scripts/check-users
+
 help:
 	@echo 'make [modules]   build dm-io.ko and dm-replica.ko for the kernel of KDIR='
 	@echo '                 ($(KDIR))'
 	@echo 'make clean       remove what that has built'
 	@echo 'make demo        see the library and a target at work on a stock kernel'
+	@echo 'make demo-remote a replica with legs on other machines, which come and go'
+	@echo 'make model       verify the protocol of dm-replica with the model checker Spin'
 	@echo 'make vm          a shell in the virtual machine that the demo runs in'
 	@echo 'make check       the tests; KUNIT_FILTER=... for a part of them'
 	@echo 'make check-all   the same on every kernel and architecture, with a table'
+	@echo 'make mutants     whether the tests notice mistakes that are put into the code'
+	@echo 'make coverage    how much of the code the tests run'
 	@echo 'make lint        checkpatch, sparse, compiler warnings, kernel-doc, shellcheck'
 	@echo 'make bench       what a request costs'
 	@echo 'make bench-check the same, fails when it costs more than it may'
@@ -67,8 +116,9 @@ help:
 	@echo 'make kernel-patch'
 	@echo '                 a patch that adds the library to a kernel tree'
 	@echo 'make check-patch apply it and run the tests as that tree runs its own'
+	@echo 'make check-users build and run targets that call the kernel'"'"'s dm_io()'
 	@echo
-	@echo 'demo, vm, check, kernel-patch and check-patch take KERNEL=, a series such as'
-	@echo '6.1; 6.12 if not given.'
+	@echo 'demo, demo-remote, vm, check, kernel-patch and check-patch take KERNEL=, a'
+	@echo 'series such as 6.1; 6.12 if not given.'
 	@echo 'check takes ARCH= as well: x86_64, arm64, i386, s390 or um.'
 	@echo 'The scripts of the same names explain themselves with --help.'

@@ -2,14 +2,16 @@
 /*
  * dm-io-bench: what a request costs
  *
- * The same requests are made in four ways:
+ * The same requests are made in five ways:
  *
  * - floor: a bio built beforehand is submitted again. Nothing can be cheaper;
  * - by hand: bio_alloc(), bio_add_page() and submit_bio(), as in a target that
  *   does without a library, and without the account that a real one has to keep
  *   of which bios belong together;
  * - kernel: dm_io() of dm-mod;
- * - dm-io: this library.
+ * - dm-io: this library, by its classic calls;
+ * - submit: its dm_io_submit(), as a target calls it that wants to know why a region
+ *   failed, or that passes a bio on.
  *
  * Whoever reads /sys/kernel/debug/dm-io-bench/requests has them measured while
  * reading, one measurement a line. Under an emulator whose clock advances by a
@@ -66,8 +68,8 @@ static int num_sizes = 14;
 module_param_array(sizes, uint, &num_sizes, 0444);
 MODULE_PARM_DESC(sizes, "bytes of a region, up to 4 MiB");
 
-static unsigned int regions[MAX_REGIONS] = { 1, 2, 4, 8 };
-static int num_regions = 4;
+static unsigned int regions[MAX_REGIONS] = { 1, 2, 3, 4, 8 };
+static int num_regions = 5;
 module_param_array(regions, uint, &num_regions, 0444);
 MODULE_PARM_DESC(regions, "numbers of regions, up to 8");
 
@@ -105,17 +107,26 @@ enum engine {
 	BY_HAND,
 	BY_KERNEL,
 	BY_LIBRARY,
+	BY_SUBMIT,
 };
 
-static const char * const engine_names[] = { "floor", "hand", "kernel", "dm-io" };
+static const char * const engine_names[] = {
+	"floor", "hand", "kernel", "dm-io", "submit",
+};
 
 enum source {
 	PAGE_LIST,
 	BVEC,
 	VMALLOC,
+	/* For dm_io_submit() only. */
+	BVEC_ERRORS,
+	BIO,
+	BIO_ERRORS,
 };
 
-static const char * const source_names[] = { "list", "bvec", "vmalloc" };
+static const char * const source_names[] = {
+	"list", "bvec", "vmalloc", "bvec+errors", "bio", "bio+errors",
+};
 
 /* A way to make a request, and from which kind of buffer. */
 static const struct way {
@@ -126,6 +137,7 @@ static const struct way {
 	{ BY_HAND, PAGE_LIST }, { BY_HAND, BVEC }, { BY_HAND, VMALLOC },
 	{ BY_KERNEL, PAGE_LIST }, { BY_KERNEL, BVEC }, { BY_KERNEL, VMALLOC },
 	{ BY_LIBRARY, PAGE_LIST }, { BY_LIBRARY, BVEC }, { BY_LIBRARY, VMALLOC },
+	{ BY_SUBMIT, BVEC_ERRORS }, { BY_SUBMIT, BIO }, { BY_SUBMIT, BIO_ERRORS },
 };
 
 static DEFINE_MUTEX(running);
@@ -139,6 +151,7 @@ static struct bio_vec vecs[MAX_PAGES];
 static void *data;
 static struct bio buffer_bio;
 static struct bio *floor_bios;		/* MAX_REGIONS for each in flight */
+static int reasons[MAX_REGIONS];	/* of all requests; all are 0 */
 
 /* What has come to its end: bios or requests, as each way counts them. */
 static atomic_t ended;
@@ -299,7 +312,7 @@ static __always_inline struct bio *bio_by_hand(struct job *job,
 			page = vec->bv_page;
 			vec++;
 			break;
-		case VMALLOC:
+		default:
 			page = vmalloc_to_page(address);
 			address += PAGE_SIZE;
 			break;
@@ -367,7 +380,7 @@ static __always_inline void by_kernel(struct job *job, unsigned int slot,
 		request.mem.type = DM_IO_BIO;
 		request.mem.ptr.bio = &buffer_bio;
 		break;
-	case VMALLOC:
+	default:
 		request.mem.type = DM_IO_VMA;
 		request.mem.ptr.vma = data;
 		break;
@@ -399,7 +412,7 @@ static __always_inline void by_library(struct job *job, unsigned int slot,
 					      job->rw, vecs, count_request,
 					      NULL);
 		break;
-	case VMALLOC:
+	default:
 		ret = sync ? dm_io_sync_vm(job->num_regions, job->where,
 					   job->rw, data, &error) :
 			     dm_io_async_vm(job->num_regions, job->where,
@@ -407,6 +420,25 @@ static __always_inline void by_library(struct job *job, unsigned int slot,
 		break;
 	}
 	count_call(ret);
+}
+
+static __always_inline void by_submit(struct job *job, unsigned int slot,
+				      enum source source, bool sync)
+{
+	struct dm_io_args args = {
+		.opf = (__force blk_opf_t)job->rw,
+		.num_regions = job->num_regions,
+		.where = job->where,
+		.fn = sync ? NULL : count_request,
+	};
+
+	if (source == BVEC_ERRORS)
+		args.bvec = vecs;
+	else
+		args.bio = &buffer_bio;
+	if (source != BIO)
+		args.errors = reasons;
+	count_call(dm_io_submit(&args));
 }
 
 /*
@@ -462,6 +494,19 @@ static __always_inline u64 time_source(struct job *job, unsigned int num,
 	}
 }
 
+static __always_inline u64 time_submit(struct job *job, unsigned int num,
+				       enum source source)
+{
+	switch (source) {
+	case BVEC_ERRORS:
+		return time_mode(job, num, 1, by_submit, BVEC_ERRORS);
+	case BIO:
+		return time_mode(job, num, 1, by_submit, BIO);
+	default:
+		return time_mode(job, num, 1, by_submit, BIO_ERRORS);
+	}
+}
+
 /* The time that @num requests take. */
 static u64 time_round(struct job *job, unsigned int num, const struct way *way)
 {
@@ -475,8 +520,10 @@ static u64 time_round(struct job *job, unsigned int num, const struct way *way)
 		return time_source(job, num, bios_by_hand, by_hand, way->source);
 	case BY_KERNEL:
 		return time_source(job, num, 1, by_kernel, way->source);
-	default:
+	case BY_LIBRARY:
 		return time_source(job, num, 1, by_library, way->source);
+	default:
+		return time_submit(job, num, way->source);
 	}
 }
 

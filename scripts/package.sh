@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Functions the scripts that package the library share, and those that check the
-# packages. To be sourced behind lib.sh.
+# packages. To be sourced behind lib-packages.sh.
 
 # project_version - print the version, of which dm-io.c has the only one
 project_version() (
@@ -30,6 +30,32 @@ maintainer() (
 	*) die "packages need a maintainer, got '$who': set git's user.name and user.email, or MAINTAINER='Name <address>'" ;;
 	esac
 )
+
+#
+# A system of its own, below a directory
+#
+
+# inside ROOT COMMAND [OPTION] - run the shell's command in the other system, without
+# a network unless there is an option for unshare. Its processes and mounts end with it
+inside() {
+	# shellcheck disable=SC2016 # variables of the inner shell
+	as_root unshare --mount --pid --fork --kill-child "${3---net}" sh -c '
+		mount -t proc proc "$1/proc" &&
+		mount --rbind /dev "$1/dev" &&
+		exec chroot "$1" env -i HOME=/root LC_ALL=C.UTF-8 \
+			PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+			DEBIAN_FRONTEND=noninteractive sh -c "$2"
+		' sh "$1" "$2" </dev/null
+}
+
+# debian_suites - print the suites of Debian that apt is configured with here, as
+# lines of a sources.list
+debian_suites() {
+	# shellcheck disable=SC2016 # apt's variables
+	apt-get indextargets --format '$(ORIGIN)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)' \
+		'Created-By: Packages' |
+		sed -n 's/^Debian|\([^|]*\)|\([^|]*\)|\(.*\)/deb \1 \2 \3/p'
+}
 
 #
 # Checks, each of them counted

@@ -1,10 +1,12 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Functions the scripts of this directory share. To be sourced by a script that
-# has `set -eu`:
+# What the scripts of this directory share: progress and errors, the cache, packages
+# of Debian, kernels. To be sourced by a script that has `set -eu`:
 #
-#	. "$(dirname "$0")/lib.sh"
+#	. "$(dirname "$0")/lib-packages.sh"
+#
+# and before lib-build.sh and lib-vm.sh, which need it.
 #
 # Functions that print a result run in a subshell, so that none of their
 # variables leak and `dir=$(kernel_source 6.12)` ends the calling script when
@@ -39,6 +41,11 @@ die() {
 	fi
 	exit 1
 }
+
+# project_dir - print the directory of the sources
+project_dir() (
+	cd "$(dirname "$0")/.." && pwd
+)
 
 # cache_dir - print the directory of everything downloaded or built
 cache_dir() (
@@ -176,8 +183,8 @@ debian_mirror() (
 )
 
 # apt_config STATE - print the apt configuration file of a package state:
-# `configured` is what this system has, `other` a private one in the cache with
-# the same mirror's newest suites
+# `configured` is what this system has; `other` a private one in the cache with the
+# same mirror's newest suites, and `backports` one with what is built for this system
 apt_config() (
 	dir=$(cache_dir)/apt || exit 1
 	mkdir -p "$dir"
@@ -187,13 +194,13 @@ apt_config() (
 		echo 'Acquire::http::Timeout "20";'
 		# The cache need not be readable for apt's own user.
 		echo 'APT::Sandbox::User "root";'
-		if [ "$1" = other ]; then
+		if [ "$1" != configured ]; then
 			echo "Dir::Etc::SourceList \"/dev/null\";"
-			echo "Dir::Etc::SourceParts \"$dir/other/sources\";"
+			echo "Dir::Etc::SourceParts \"$dir/$1/sources\";"
 			echo "Dir::Etc::Preferences \"/dev/null\";"
 			echo "Dir::Etc::PreferencesParts \"/dev/null\";"
-			echo "Dir::State::Lists \"$dir/other/lists\";"
-			echo "Dir::Cache \"$dir/other/cache\";"
+			echo "Dir::State::Lists \"$dir/$1/lists\";"
+			echo "Dir::Cache \"$dir/$1/cache\";"
 			echo 'Acquire::Languages "none";'
 			# Testing becomes stable some day.
 			echo 'Acquire::AllowReleaseInfoChange "true";'
@@ -220,10 +227,10 @@ newest_suites() (
 	done
 )
 
-# refresh_other - fetch the package lists of the newest suites, at most once a day
-refresh_other() (
-	dir=$(cache_dir)/apt || exit 1
-	older_than $lists_max_age "$dir/other/refreshed" || exit 0
+# refresh_state STATE - fetch the package lists of a private state, at most once a day
+refresh_state() (
+	state_dir=$(cache_dir)/apt/$1 || exit 1
+	older_than $lists_max_age "$state_dir/refreshed" || exit 0
 	mirror=$(debian_mirror)
 	if [ -z "$mirror" ]; then
 		refresh_lists
@@ -231,11 +238,14 @@ refresh_other() (
 	fi
 	[ -n "$mirror" ] ||
 		die "apt knows no mirror of Debian here: add one to its sources and run apt-get update"
-	mkdir -p "$dir/other/sources" "$dir/other/lists/partial" \
-		"$dir/other/cache/archives/partial"
-	suites=$(newest_suites "$mirror" "$dir/other")
+	mkdir -p "$state_dir/sources" "$state_dir/lists/partial" \
+		"$state_dir/cache/archives/partial"
+	case $1 in
+	other) suites=$(newest_suites "$mirror" "$state_dir") ;;
+	backports) suites=$(. /etc/os-release && echo "$VERSION_CODENAME-backports") ;;
+	esac
 	if [ -z "$suites" ]; then
-		say "could not ask $mirror for its newest suites (offline?), going on; log: $dir/other/codename.log"
+		say "could not ask $mirror for its newest suites (offline?), going on; log: $state_dir/codename.log"
 		exit 0
 	fi
 	{
@@ -244,13 +254,18 @@ refresh_other() (
 		echo "Suites: ${suites% }"
 		echo "Components: main"
 		echo "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg"
-	} >"$dir/other/sources/other.sources"
+	} >"$state_dir/sources/$1.sources"
 	say "fetching the package lists of ${suites% }"
-	config=$(apt_config other)
-	apt-get -c "$config" update >"$dir/other/update.log" 2>&1 ||
-		say "not all could be fetched (offline?), going on; log: $dir/other/update.log"
-	touch "$dir/other/refreshed"
+	config=$(apt_config "$1")
+	apt-get -c "$config" update >"$state_dir/update.log" 2>&1 ||
+		say "not all could be fetched (offline?), going on; log: $state_dir/update.log"
+	touch "$state_dir/refreshed"
 )
+
+# refresh_other - the same for the newest suites
+refresh_other() {
+	refresh_state other
+}
 
 # apt_find STATE SERIES PACKAGE... - print `PACKAGE VERSION` of the newest version
 # in that series of the first package that has one
@@ -527,395 +542,4 @@ kernel_source() (
 # installed: `vmlinuz` and `lib/modules/RELEASE/`
 kernel_image() (
 	kernel_fetch image "$1"
-)
-
-# kernel_headers SERIES - print the build directory that belongs to that kernel,
-# to be passed as KDIR; what is needed to build there gets installed
-kernel_headers() (
-	dir=$(kernel_fetch headers "$1") || exit 1
-	build=$(readlink -f "$dir/build")
-	compiler=$(sed -n 's/^CC = .*\(gcc-[0-9]*\)$/\1/p' "$build/.kernelvariables")
-	libraries=$(tr ',' '\n' <"$dir/depends" | sed -n 's/^ *\(lib[^ ]*\|pahole\).*/\1/p' | sort -u)
-	for package in $libraries $compiler make; do
-		if ! package_offered "$package"; then
-			rebuilt_headers "$1" "$dir"
-			exit
-		fi
-	done
-	# shellcheck disable=SC2086 # a list of words
-	need $libraries $compiler make || exit 1
-	if ldd "$build"/scripts/mod/modpost "$build"/tools/objtool/objtool* 2>&1 |
-	   grep -q 'not found'; then
-		rebuilt_headers "$1" "$dir"
-		exit
-	fi
-	printf '%s\n' "$build"
-)
-
-# rebuilt_headers SERIES DIRECTORY - the same for headers that were made for a newer
-# system, whose compiler or libraries this one does not have: print a directory with
-# their configuration and symbols, and tools built here from the same version's source
-rebuilt_headers() (
-	source=$(kernel_source "$1") || exit 1
-	version=${source%/linux}
-	[ "${version##*/}" = "${2##*/}" ] ||
-		die "the headers of Linux $1 have version ${2##*/}, its source has ${version##*/}: try again when the mirror offers the same of both"
-	need bc bison flex gcc libc6-dev libelf-dev libssl-dev make pahole perl python3 xz-utils || exit 1
-	build=$(readlink -f "$2/build")
-	rebuilt=$2/usr/src/rebuilt/${build##*/}
-	with_lock "headers-$1" rebuild_headers "$build" "$source" "$rebuilt" || exit 1
-	printf '%s\n' "$rebuilt"
-)
-
-# rebuild_headers HEADERS SOURCE DIRECTORY
-rebuild_headers() (
-	# What was given to a make around this is not for the kernel's.
-	unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL ARCH CROSS_COMPILE KBUILD_OUTPUT KCFLAGS
-	key=$(echo "$2" && gcc --version)
-	[ "$(cat "$3/of" 2>/dev/null)" != "$key" ] || exit 0
-	release=$(cat "$1/include/config/kernel.release") || exit 1
-	version=$(make -s -C "$2" kernelversion) || exit 1
-	log=$3.log
-	say "building the tools to compile modules for Linux $release with"
-	rm -rf "$3"
-	mkdir -p "$3"
-	cp "$1/.config" "$1/Module.symvers" "$3/" || exit 1
-	for target in olddefconfig modules_prepare; do
-		make -C "$2" O="$3" LOCALVERSION="${release#"$version"}" -j"$(nproc)" $target \
-			>>"$log" 2>&1 </dev/null ||
-			die "could not build the tools to compile modules for Linux $release with" "$log"
-	done
-	[ "$(cat "$3/include/config/kernel.release")" = "$release" ] ||
-		die "the source of Linux $release calls itself $(cat "$3/include/config/kernel.release")" "$log"
-	printf '%s\n' "$key" >"$3/of"
-)
-
-# project_dir - print the directory of the sources
-project_dir() (
-	cd "$(dirname "$0")/.." && pwd
-)
-
-# build_modules SERIES DIRECTORY - build the modules for Debian's kernel of that
-# series outside of the source directory, put them into the given one
-build_modules() (
-	kdir=$(kernel_headers "$1") || exit 1
-	source=$(project_dir) || exit 1
-	dir=$(cache_dir)/modules/$(printf '%s' "$source" | cksum | cut -d ' ' -f 1)/${kdir##*/linux-headers-} || exit 1
-	mkdir -p "$dir" || die "cannot create $dir"
-	# What was given to a make around this is not for the kernel's.
-	unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL
-	with_lock modules build_and_copy_modules "$kdir" "$source" "$dir" "$2"
-)
-
-build_and_copy_modules() (
-	build_modules_locked "$1" "$2" "$3" || exit 1
-	# Names with or without a directory, .o or .ko, as the kernel has it.
-	while read -r module; do
-		module=${module##*/}
-		cp "$3/${module%.*}.ko" "$4/" || exit 1
-	done <"$3/modules.order"
-)
-
-# build_modules_locked KDIR SOURCE DIRECTORY - build them in the directory, which
-# nobody else may do at the same time
-build_modules_locked() (
-	log=$3/build.log
-	# Links, so that the source directory stays as it is and make sees
-	# what has changed.
-	find "$3" -maxdepth 1 -type l -exec rm {} +
-	find "$2" -maxdepth 1 \( -name '*.[ch]' ! -name '*.mod.c' -o -name Kbuild \) \
-		-exec ln -s {} "$3" \;
-	make -C "$1" M="$3" -j"$(nproc)" modules >"$log" 2>&1 ||
-		die "the modules do not build: $(grep -m 1 -E 'error|Error|\*\*\*' "$log")" "$log"
-)
-
-#
-# Virtual machines
-#
-
-# Where the parts of QEMU and the guest's tools come from.
-vm_packages="qemu-system-x86 cpio xz-utils kmod dmsetup e2fsprogs mount busybox|busybox-static"
-
-# What the guest gets besides busybox: the real tools. Those from essential
-# packages are everywhere.
-guest_tools="bash blockdev cat chmod cmp cp dash dd df dmsetup du e2fsck find grep kmod
-	ls mke2fs mkdir mount mv rm sed sha256sum sleep sort stat stty sync truncate
-	tune2fs umount xargs"
-
-# Stock modules the guest gets, with what they depend on.
-guest_modules="brd null_blk loop configfs dm-mod dm-bufio dm-crypt dm-delay
-	dm-flakey dm-integrity dm-log-writes dm-mirror dm-raid dm-snapshot dm-thin-pool
-	dm-zero"
-
-# guest_base IMAGE - print an initramfs with the tools, the stock modules of that
-# kernel image and an /init that runs /guest
-guest_base() (
-	# shellcheck disable=SC2086 # a list of words
-	need $vm_packages || exit 1
-	image=$1
-	release=$(ls "$image/lib/modules") || exit 1
-	init=$(dirname "$0")/guest-init
-	paths=
-	for tool in busybox $guest_tools; do
-		path=$(command -v "$tool") ||
-			die "no $tool on this system, the guest needs it: install it"
-		paths="$paths $path"
-	done
-	# shellcheck disable=SC2086 # lists of words
-	key=$(
-		{
-			echo "$image" $guest_modules
-			# shellcheck disable=SC2012 # names of system files
-			ls -lL --full-time $paths "$image/vmlinuz"
-			cat "$init" "$(dirname "$0")/lib.sh"
-		} | sha256sum | cut -c 1-16
-	)
-	base=$(cache_dir)/guest/$release-$key.cpio || exit 1
-	mkdir -p "${base%/*}"
-	# shellcheck disable=SC2086 # a list of words
-	with_lock guest guest_base_build "$base" "$image" "$release" "$init" $paths || exit 1
-	touch "$base"
-	printf '%s\n' "$base"
-)
-
-# guest_base_build BASE IMAGE RELEASE INIT TOOL...
-guest_base_build() (
-	base=$1
-	image=$2
-	release=$3
-	init=$4
-	shift 4
-	[ ! -e "$base" ] || exit 0
-	say "packing the guest's tools and stock modules"
-	root=$base.root
-	log=$base.log
-	rm -rf "$root"
-	mkdir -p "$root/dev" "$root/proc" "$root/sys" "$root/tmp" "$root/root" "$root/mnt" \
-		"$root/busybox" "$root/usr/bin" "$root/etc" "$root/run" \
-		"$root/lib/modules/$release"
-	ln -s usr/bin "$root/bin"
-	ln -s bin "$root/usr/sbin"
-	cp "$init" "$root/init"
-	chmod 755 "$root/init"
-	for path in "$@"; do
-		cp -L "$path" "$root/usr/bin/${path##*/}"
-		# A static busybox has no libraries, which is fine.
-		ldd "$path" 2>/dev/null | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p; s/^\t\(\/[^ ]*\) .*/\1/p'
-	done >"$base.libraries"
-	sort -u "$base.libraries" | while read -r library; do
-		mkdir -p "$root${library%/*}"
-		cp -L "$library" "$root$library"
-	done
-	for name in insmod rmmod lsmod modprobe modinfo depmod; do
-		ln -s kmod "$root/usr/bin/$name"
-	done
-	for name in mkfs.ext2 mkfs.ext4; do
-		ln -s mke2fs "$root/usr/bin/$name"
-	done
-	ln -s e2fsck "$root/usr/bin/fsck.ext4"
-	# Not busybox, which prefers its own commands to the real ones.
-	ln -s dash "$root/usr/bin/sh"
-	cp /etc/mke2fs.conf "$root/etc/"
-	ln -s ../proc/mounts "$root/etc/mtab"
-	echo 'root:x:0:0:root:/root:/bin/bash' >"$root/etc/passwd"
-	echo 'root:x:0:' >"$root/etc/group"
-
-	for name in $guest_modules; do
-		# Not every kernel has every one of them.
-		modprobe -d "$image" -S "$release" --show-depends "$name" 2>>"$log" |
-			sed -n 's/^insmod \([^ ]*\).*/\1/p'
-	done | sort -u | while read -r module; do
-		to=$root/lib/modules/$release/${module#"$image/lib/modules/$release/"}
-		mkdir -p "${to%/*}"
-		case $module in
-		*.xz) xz -dc "$module" >"${to%.xz}" ;;
-		*) cp "$module" "$to" ;;
-		esac || exit 1
-	done || die "could not unpack the stock modules of $image" "$log"
-	cp "$image/lib/modules/$release"/modules.builtin* \
-		"$image/lib/modules/$release/modules.order" "$root/lib/modules/$release/" 2>>"$log"
-	depmod -b "$root" "$release" 2>>"$log" || die "depmod failed in $root" "$log"
-	pack "$root" >"$base.new" || die "could not pack $root"
-	mv "$base.new" "$base"
-	rm -rf "$root" "$base.libraries"
-	find "${base%/*}" -name '*.cpio' -mtime +7 -delete
-)
-
-# pack DIRECTORY - write it as a cpio archive to standard output
-pack() (
-	cd "$1" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet
-)
-
-# kernel_complaints LOG - print the lines of a kernel log no healthy run has
-kernel_complaints() {
-	grep -E -e 'cut here|Call Trace|BUG:|BUG at|Oops|Kernel panic' \
-		-e 'WARNING: |UBSAN:|KASAN:|KFENCE:|general protection fault' \
-		-e 'blocked for more than|soft lockup|hard LOCKUP|stalls? (on|detected)|self-detected stall' \
-		-e 'refcount_t:|scheduling while atomic|list_(add|del) corruption' "$1"
-}
-
-# um_option TREE - print an option for kunit.py with --arch=um. What it configures by
-# itself has a driver of some kernels warn that nobody has given it a number
-um_option() {
-	if grep -q '^CONFIG_UML_PCI_OVER_VIRTIO=y' "$1/tools/testing/kunit/configs/arch_uml.config"; then
-		echo --kconfig_add=CONFIG_UML_PCI_OVER_VIRTIO_DEVICE_ID=1234
-	fi
-}
-
-# choose_accel - set ACCEL to kvm or tcg, whichever has been seen to work here, or
-# what the environment asks for
-choose_accel() {
-	case ${ACCEL-} in
-	kvm | tcg)
-		[ -n "${accel_said-}" ] || say "accelerator: $ACCEL, as asked for with ACCEL"
-		accel_said=yes
-		return 0
-		;;
-	'') ;;
-	*) die "ACCEL is '$ACCEL': set it to kvm or tcg, or leave it out" ;;
-	esac
-	accel_verdict=$(accel_verdict) || exit 1
-	ACCEL=${accel_verdict%% *}
-	say "accelerator: $ACCEL, ${accel_verdict#* }"
-	accel_said=yes
-}
-
-# accel_verdict - print `ACCEL REASON`, out of the cache when this boot of the
-# host, this QEMU and this kernel have been tried
-accel_verdict() (
-	if [ ! -e /dev/kvm ]; then
-		echo "tcg since there is no /dev/kvm"
-		exit 0
-	fi
-	if [ ! -r /dev/kvm ] || [ ! -w /dev/kvm ]; then
-		echo "tcg since /dev/kvm is not accessible to $(id -un)"
-		exit 0
-	fi
-	# shellcheck disable=SC2086 # a list of words
-	need $vm_packages || exit 1
-	image=$(kernel_image 6.12) || exit 1
-	key=$(
-		{
-			cat /proc/sys/kernel/random/boot_id
-			qemu-system-x86_64 --version
-			echo "$image"
-		} | sha256sum | cut -c 1-16
-	)
-	verdict=$(cache_dir)/accel/$key || exit 1
-	mkdir -p "${verdict%/*}"
-	with_lock accel accel_probe "$verdict" "$image" || exit 1
-	cat "$verdict"
-)
-
-accel_probe() (
-	verdict=$1
-	[ ! -e "$verdict" ] || exit 0
-	say "trying KVM with a probe boot"
-	rm -rf "$verdict.root"
-	mkdir -p "$verdict.root"
-	printf '#!/bin/sh\n' >"$verdict.root/guest"
-	chmod 755 "$verdict.root/guest"
-	base=$(guest_base "$2") || exit 1
-	{
-		cat "$base"
-		pack "$verdict.root"
-	} >"$verdict.cpio"
-	if ACCEL=kvm run_vm -t 15 "$2/vmlinuz" "$verdict.cpio" "$verdict.log" 2>"$verdict.error"; then
-		echo "kvm since a probe boot worked" >"$verdict.new"
-	else
-		echo "tcg since a probe boot under KVM failed ($(sed -n 's/^error: //p' "$verdict.error"))" >"$verdict.new"
-	fi
-	rm -rf "$verdict.root" "$verdict.cpio" "$verdict.error"
-	mv "$verdict.new" "$verdict"
-)
-
-# run_vm [OPTION]... KERNEL INITRAMFS LOG - boot under $ACCEL, show what the guest
-# writes to its terminal, return the exit status of the guest's program
-#
-#	-t SECONDS	time limit of the whole run, 120 by default
-#	-m MIB		memory of the guest, 1536 by default
-#	-s CPUS		processors of the guest; 2 by default, 1 under TCG
-#	-a APPEND	further kernel parameters
-#	-q OPTIONS	further options of QEMU, separated by spaces
-#	-i		interactive: the guest's terminal is this one
-#
-# The kernel's console goes to LOG. A guest that does not come to its end in time,
-# or not at all, ends the script.
-run_vm() (
-	limit=120
-	memory=1536
-	cpus=
-	append=
-	options=
-	interactive=
-	OPTIND=1
-	while getopts t:m:s:a:q:i option; do
-		case $option in
-		t) limit=$OPTARG ;;
-		m) memory=$OPTARG ;;
-		s) cpus=$OPTARG ;;
-		a) append=$OPTARG ;;
-		q) options=$OPTARG ;;
-		i) interactive=yes ;;
-		*) die "run_vm: wrong option" ;;
-		esac
-	done
-	shift $((OPTIND - 1))
-	kernel=$1
-	initramfs=$2
-	log=$3
-	case $options:$ACCEL in
-	*-accel*) ;;
-	*:kvm) options="-accel kvm -cpu host $options" ;;
-	*:tcg)
-		# Before 8.1, QEMU may let an emulated processor run code that
-		# another one has just patched (tracepoints, static keys), and
-		# that ends in an oops now and then. So there is only one.
-		options="-accel tcg,thread=single -cpu max $options"
-		# It also keeps what it has translated by the address that a
-		# program runs at. With a new one for each process, libc's pages
-		# come to have so many translations that to free one of these
-		# pages takes minutes.
-		append="mitigations=off norandmaps $append"
-		: "${cpus:=1}"
-		;;
-	esac
-	rm -f "$log" "$log.status"
-	if [ -n "$interactive" ]; then
-		terminal="-chardev stdio,id=terminal,mux=on,signal=off -mon chardev=terminal"
-	else
-		terminal="-chardev stdio,id=terminal,signal=off"
-		append="terminal=raw $append"
-		exec </dev/null
-	fi
-	status=0
-	# shellcheck disable=SC2086 # lists of words
-	timeout --foreground -k 5 "$limit" qemu-system-x86_64 \
-		-nodefaults -no-reboot -bios qboot.rom -display none \
-		-m "$memory" -smp "${cpus:-2}" $options $terminal \
-		-chardev file,id=console,path="$log" -serial chardev:console \
-		-serial chardev:terminal \
-		-chardev file,id=status,path="$log.status" -serial chardev:status \
-		-kernel "$kernel" -initrd "$initramfs" \
-		-append "console=ttyS0 panic=-1 $append" 2>"$log.qemu" || status=$?
-	guest=$(tr -d '\r' <"$log.status" 2>/dev/null | sed -n 's/^exit //p')
-	if [ -n "$guest" ]; then
-		rm -f "$log.status" "$log.qemu"
-		exit "$guest"
-	fi
-	# Ctrl-A X
-	if [ -n "$interactive" ] && [ $status = 0 ] &&
-	   ! kernel_complaints "$log" >/dev/null; then
-		rm -f "$log.status" "$log.qemu"
-		exit 0
-	fi
-	if [ $status = 124 ] || [ $status = 137 ]; then
-		# The guest may have stopped in the middle of a line.
-		printf '\n'
-		die "the virtual machine did not come to its end in $limit seconds" "$log"
-	fi
-	if [ -s "$log.qemu" ]; then
-		die "QEMU: $(head -n 1 "$log.qemu")" "$log.qemu"
-	fi
-	die "the virtual machine ended before its program did: $(kernel_complaints "$log" | head -n 1)" "$log"
 )
