@@ -18,10 +18,6 @@
 
 #define RESERVED_PAGES	16
 
-/* What of a bio's operation the library takes. The rest is the block layer's. */
-#define OPERATION	(REQ_OP_MASK | REQ_SYNC | REQ_META | REQ_PRIO | \
-			 REQ_PREFLUSH | REQ_FUA)
-
 struct dual {
 	struct dm_dev *dev[2];
 	struct workqueue_struct *rereads;
@@ -50,7 +46,7 @@ static void read_second(struct work_struct *work)
 	struct bio *bio = dm_bio_from_per_bio_data(reread, sizeof(*reread));
 	struct io_region where = dual_region(reread->dual, 1, reread->sector,
 					     bio);
-	int ret = dm_io_sync_bio(1, &where, DM_IO_OPF(bio->bi_opf & OPERATION),
+	int ret = dm_io_sync_bio(1, &where, DM_IO_OPF(DM_IO_BIO_OPF(bio)),
 				 bio, NULL);
 
 	bio->bi_status = errno_to_blk_status(ret);
@@ -83,7 +79,7 @@ static int dual_map(struct dm_target *ti, struct bio *bio)
 {
 	struct dual *dual = ti->private;
 	sector_t sector = dm_target_offset(ti, bio->bi_iter.bi_sector);
-	int rw = DM_IO_OPF(bio->bi_opf & OPERATION);
+	int rw = DM_IO_OPF(DM_IO_BIO_OPF(bio));
 	struct io_region where[2] = {
 		dual_region(dual, 0, sector, bio),
 		dual_region(dual, 1, sector, bio),
