@@ -19,10 +19,11 @@
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/pgtable.h>
+#include <linux/version.h>
 #include <linux/vmalloc.h>
 
-/* What of a bio_vec an iterator has done got another name as its macros went. */
-#ifndef mp_bvec_iter_len
+/* What of a bio_vec an iterator has done got another name. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 3, 0)
 #define bi_bvec_done	bi_offset
 #endif
 
@@ -68,7 +69,7 @@ static inline void bio_inherit(struct bio *bio, struct block_device *bdev,
 #endif
 	bio->bi_ioprio = source->bi_ioprio;
 	bio_set_write_hint(bio, bio_write_hint(source));
-#ifndef mp_bvec_iter_len
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
 	bio->bi_write_stream = source->bi_write_stream;
 #endif
 }

@@ -124,9 +124,9 @@ static struct kernel_call *new_request(struct kunit *test, blk_opf_t opf)
 	if (request->form->async) {
 		request->io_req.notify.context = request;
 		if (is_apart(request))
-			request->io_req.notify.fn = three_arguments;
+			request->io_req.notify.fn = (void *)three_arguments;
 		else
-			request->io_req.notify.fn = two_arguments;
+			request->io_req.notify.fn = (void *)two_arguments;
 	}
 	init_completion(&request->ended);
 	return request;
@@ -479,7 +479,9 @@ static void devices_say_what_they_cannot(struct kunit *test)
 		bool unsupported;
 	} reports[] = {
 		{ BLK_STS_NOTSUPP, true },
+#ifdef BLK_STS_INVAL
 		{ BLK_STS_INVAL, true },
+#endif
 		{ BLK_STS_IOERR, false },
 		{ BLK_STS_NOSPC, false },
 		{ BLK_STS_TARGET, false },
@@ -688,7 +690,7 @@ static int own_dm_io_async_bvec(struct dm_io_request *io_req,
 				struct dm_io_region *where, io_notify_fn fn,
 				void *context)
 {
-	io_req->notify.fn = fn;
+	io_req->notify.fn = (void *)fn;
 	io_req->notify.context = context;
 	return dm_io(io_req, num_regions, where, NULL);
 }
@@ -717,7 +719,7 @@ static void types_are_the_kernels(struct kunit *test)
 	struct dm_io_request io_req = {
 		REQ_OP_READ,
 		{ DM_IO_VMA, 0, { NULL } },
-		{ two_arguments, NULL },
+		{ (void *)two_arguments, NULL },
 		NULL,
 	};
 

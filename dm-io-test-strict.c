@@ -119,7 +119,8 @@ static void check_length(struct strict_disk *disk, const struct arrival *what,
 			 name, what->bytes, max_sectors);
 }
 
-static void check_atomic(struct strict_disk *disk, const struct arrival *what)
+static void __maybe_unused
+check_atomic(struct strict_disk *disk, const struct arrival *what)
 {
 	const struct strict_limits *limits = &disk->limits;
 	u64 start = (u64)what->sector << SECTOR_SHIFT;

@@ -282,7 +282,7 @@ static void request_of_many_regions_is_seen(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, seen->bdev,
 			    (const struct block_device *)bad->bdev);
 	KUNIT_EXPECT_EQ(test, (__force u32)seen->opf,
-			(__force u32)REQ_OP_WRITE);
+			(__force u32)sent_opf(io->call, REQ_OP_WRITE));
 	KUNIT_EXPECT_EQ(test, seen->sector, 64);
 	KUNIT_EXPECT_EQ(test, seen->error, -ENODATA);
 }
@@ -320,7 +320,7 @@ static void region_that_fails_early_is_seen(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, seen->request, NULL);
 	KUNIT_EXPECT_EQ(test, seen->error, -EOPNOTSUPP);
 	KUNIT_EXPECT_EQ(test, (__force u32)seen->opf,
-			(__force u32)REQ_OP_DISCARD);
+			(__force u32)sent_opf(io->call, REQ_OP_DISCARD));
 	KUNIT_EXPECT_EQ(test, events.num, 1);
 
 	/* What is refused is nothing to be seen. */

@@ -1072,8 +1072,10 @@ table_pages(const struct buffer *buffer, enum buffer_kind kind,
 	};
 	enum add_result result = ADDED;
 
-	if (unlikely(!table.page))
+	if (unlikely(!table.page)) {
+		chunk->bytes = 0;
 		return false;
+	}
 	bvec_set_page(table.vec, table.page, len, offset);
 	left -= len;
 	/* Where there is no larger table, a page or less is the usual case. */
@@ -2177,7 +2179,9 @@ static int plan_chunk(const struct run *run, struct chunk *chunk, bool at_start,
 		table = run->stack_table;
 		max_vecs = STACK_VECS;
 	}
-	if (!next_chunk(&call->buffer, chunk, bytes, table, max_vecs, next))
+	/* What is in front of a hole may be all that some region needs. */
+	if (!next_chunk(&call->buffer, chunk, bytes, table, max_vecs, next) &&
+	    (at_start || !chunk->bytes))
 		return at_start ? -EINVAL : -EFAULT;
 	if (chunk->bytes < left) {
 		if (atomic)
