@@ -1521,7 +1521,7 @@ static noinline int check_call(struct io_call *call)
 			return -EINVAL;
 	}
 	if (call->bytes)
-		call->odd = is_odd(bits, mask) || call->opf & ATOMIC_FLAG;
+		call->odd = is_odd(bits, mask);
 	else if (op_is_write(call->opf))
 		call->buffer.kind = BUFFER_NONE;
 	return 0;
