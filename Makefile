@@ -5,7 +5,8 @@
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
 .PHONY: modules clean demo demo-remote model vm check check-all mutants coverage \
-	lint bench bench-check deb kernel-patch check-deb check-patch check-build help
+	lint bench bench-check deb kernel-patch check-deb check-patch check-users \
+	check-build help
 
 # A kernel wants the compiler that it was built with. What is given on the command line
 # is taken as it is.

@@ -204,20 +204,28 @@ void finish_job(struct kunit *test, struct job *job, const char *what)
 	flush_work(&job->work);
 }
 
-/* Either the job comes to its end, or it sleeps, in which case this is true. */
+/*
+ * Either the job comes to its end, or it sleeps, in which case this is true. One that
+ * is about to run, since somebody has just woken it or its condition has come true
+ * before it slept, does not sleep.
+ */
 bool waits(struct job *job)
 {
-	unsigned long deadline = jiffies + LIMIT;
+	unsigned long deadline = jiffies + LIMIT, switches = 0;
+	bool asleep = false;
 
 	while (time_before(jiffies, deadline)) {
 		struct task_struct *task = READ_ONCE(job->task);
-		bool asleep = task && !task_is_running(task);
+		unsigned long switches_before = switches;
+		bool was_asleep = asleep;
 
+		asleep = task && (READ_ONCE(task->__state) & TASK_NORMAL);
+		switches = task ? READ_ONCE(task->nvcsw) : 0;
 		/* A worker without work is asleep as well. */
 		smp_rmb();
 		if (completion_done(&job->ended))
 			return false;
-		if (asleep)
+		if (asleep && was_asleep && switches == switches_before)
 			return true;
 		usleep_range(100, 1000);
 	}
@@ -595,12 +603,33 @@ void add_region(struct io *io, struct block_device *bdev, sector_t sector,
 	};
 }
 
+/* The allocation of each call that is to fail, counted from 0 on; -1 is none. */
+static int failing = -1;
+
+/* One has failed in an earlier call than the last one. */
+static bool failed_before;
+
+/* Has one failed in the last call? */
+bool memory_was_short(void)
+{
+	return failing >= 0 && READ_ONCE(dm_io_test_fail_after) < 0;
+}
+
+static void fail_in_call(void)
+{
+	if (failing < 0)
+		return;
+	failed_before |= memory_was_short();
+	WRITE_ONCE(dm_io_test_fail_after, failing);
+}
+
 /* The call itself, which has not returned yet. */
 void start_io(struct io *io)
 {
 	io->error = ~0UL;
 	io->unsupported = ~0UL;
 	reinit_completion(&io->ended);
+	fail_in_call();
 	restart_job(&io->job, make_call, io);
 }
 
@@ -682,9 +711,6 @@ void fill_disk(struct test_disk *disk, sector_t sector, unsigned int seed,
  * When memory is short
  */
 
-/* The allocation that is to fail, counted from the start of a body; -1 is none. */
-static int failing = -1;
-
 struct held mark_held(void)
 {
 	return (struct held) {
@@ -711,17 +737,22 @@ void run_body(struct kunit *test, test_body *body, void *data)
 }
 
 /*
- * With the first allocation of the library failing, then with the second, and so
- * on, until the body gets through without a failure.
+ * With the first allocation of each call failing, then with the second, and so on,
+ * until the body gets through without a failure. Behind the first ones come many of
+ * the same kind, one for each bio: of those, fewer and fewer are tried.
  */
+#define EACH_OF		16
+
 void fail_each_allocation(struct kunit *test, test_body *body, void *data)
 {
 	bool failed;
 
-	for (failing = 0, failed = true; failed; failing++) {
+	for (failing = 0, failed = true; failed;
+	     failing += 1 + failing / EACH_OF) {
+		failed_before = false;
 		WRITE_ONCE(dm_io_test_fail_after, failing);
 		run_body(test, body, data);
-		failed = memory_was_short();
+		failed = failed_before || memory_was_short();
 		WRITE_ONCE(dm_io_test_fail_after, -1);
 		KUNIT_ASSERT_EQ_MSG(test, test->status, KUNIT_SUCCESS,
 				    "when allocation %d fails", failing);
@@ -729,10 +760,10 @@ void fail_each_allocation(struct kunit *test, test_body *body, void *data)
 	failing = -1;
 }
 
-/* Has it failed yet? */
-bool memory_was_short(void)
+/* As many regions as there can be, or fewer where all of it is done many times. */
+unsigned int most_regions(void)
 {
-	return failing >= 0 && READ_ONCE(dm_io_test_fail_after) < 0;
+	return failing >= 0 ? 10 : BITS_PER_LONG;
 }
 
 static void run_test(struct kunit *test, void *data)

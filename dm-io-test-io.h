@@ -81,6 +81,7 @@
 #define make_call		dm_io_test_make_call
 #define mark_held		dm_io_test_mark_held
 #define memory_was_short	dm_io_test_memory_was_short
+#define most_regions		dm_io_test_most_regions
 #define new_able_disk		dm_io_test_new_able_disk
 #define new_buffer		dm_io_test_new_buffer
 #define new_buffer_at		dm_io_test_new_buffer_at
@@ -464,6 +465,7 @@ void check_if_good(struct kunit *test, enum call call,
 void run_body(struct kunit *test, test_body *body, void *data);
 void fail_each_allocation(struct kunit *test, test_body *body, void *data);
 bool memory_was_short(void);
+unsigned int most_regions(void);
 void results_hold_without_memory(struct kunit *test);
 void describe_short_case(const struct short_case *short_case, char *desc);
 

@@ -73,27 +73,27 @@ static void each_region_of_an_operation_has_its_bit(struct kunit *test)
 {
 	struct test_disk *disk = new_able_disk(test), *bad;
 	int want[BITS_PER_LONG] = { };
-	unsigned int i, r;
+	unsigned int num = most_regions(), i, r;
 
 	get_reserve(test, 1);
 	bad = new_able_disk(test);
 	bad->end = END_IN_WORKER;
 	bad->bad_sectors = bad->num_sectors;
 	want[3] = -EIO;
-	want[BITS_PER_LONG - 1] = -EIO;
+	want[num - 1] = -EIO;
 	for (i = 0; i < ARRAY_SIZE(range_ops); i++) {
 		const struct range_op *op = &range_ops[i];
 		struct io *io = new_op(test, param_call(test), op->opf);
 
 		test_disk_forget(disk);
 		test_disk_forget(bad);
-		for (r = 0; r < BITS_PER_LONG; r++)
+		for (r = 0; r < num; r++)
 			add_region(io, want[r] ? bad->bdev : disk->bdev,
 				   3 + 10 * r, 8);
 		perform_with(test, io, want);
-		KUNIT_EXPECT_EQ(test, disk->num_bios, BITS_PER_LONG - 2);
+		KUNIT_EXPECT_EQ(test, disk->num_bios, num - 2);
 		KUNIT_EXPECT_EQ(test, bad->num_bios, 2);
-		for (r = 0; r < BITS_PER_LONG; r++) {
+		for (r = 0; r < num; r++) {
 			if (!want[r])
 				expect_bytes(test, disk, 3 + 10 * r, 8,
 					     op->leaves);

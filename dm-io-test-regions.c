@@ -34,9 +34,8 @@ static void error_bits_are_optional(struct kunit *test)
 /* As many regions as there are bits, of which a few fail. */
 static void each_region_has_its_bit(struct kunit *test)
 {
-	static const unsigned int failing[] = {
-		0, 5, BITS_PER_LONG / 2, BITS_PER_LONG - 1
-	};
+	unsigned int num = most_regions();
+	unsigned int failing[] = { 0, 5, num / 2 + 1, num - 1 };
 	struct test_disk *good, *bad = new_plain_disk(test);
 	struct buffer *buffer = new_buffer(test, SZ_4K, 1024);
 	unsigned int i, seed = new_seed();
@@ -51,7 +50,7 @@ static void each_region_has_its_bit(struct kunit *test)
 	bad->bad_sectors = bad->num_sectors;
 
 	io = new_io(test, param_call(test), WRITE, buffer);
-	for (i = 0; i < BITS_PER_LONG; i++)
+	for (i = 0; i < num; i++)
 		add_region(io, good->bdev, 3 + i * 10, 8);
 	fill_buffer(buffer, seed);
 	KUNIT_EXPECT_EQ(test, perform(test, io), 0);
@@ -65,15 +64,15 @@ static void each_region_has_its_bit(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, bad->num_bios, 1 + 2 + 3 + 4);
 	expect_untouched(test, bad, 0, bad->num_sectors);
-	for (i = 0; i < BITS_PER_LONG; i++) {
+	for (i = 0; i < num; i++) {
 		expect_on_disk(test, good, 3 + i * 10, bytes_of(seed), SZ_4K);
 		expect_untouched(test, good, 1 + i * 10, 3 + i * 10);
 	}
 
-	for (i = 0; i < BITS_PER_LONG; i++)
+	for (i = 0; i < num; i++)
 		io->regions[i].bdev = bad->bdev;
 	KUNIT_EXPECT_EQ(test, perform(test, io), -EIO);
-	KUNIT_EXPECT_EQ(test, io->error, ~0UL);
+	KUNIT_EXPECT_EQ(test, io->error, GENMASK(num - 1, 0));
 }
 
 static void empty_region_is_ignored(struct kunit *test)

@@ -3012,7 +3012,10 @@ fast_sync(const struct io_region *where, int rw, enum buffer_kind kind, void *da
 
 	/* As in send_wave(). */
 	current->bio_list = NULL;
-	submit_bios(&first, &first, 1, false);
+	if (unlikely(queue && is_stack_short()))
+		submit_by_worker(&first, &first, 1);
+	else
+		submit_bios(&first, &first, 1, false);
 	current->bio_list = queue;
 	await_waves(&first);
 
