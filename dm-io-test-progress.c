@@ -562,6 +562,16 @@ static void failed_allocation_leaks_nothing(struct kunit *test)
 	}
 }
 
+/* It takes long: each way into the library once. */
+static const struct call_info leak_calls[] = {
+	{ SYNC_PAGES, "dm_io_sync" },
+	{ ASYNC_BVEC, "dm_io_async_bvec" },
+	{ SYNC_ARGS, "dm_io_submit" },
+	{ ASYNC_ARGS, "dm_io_submit with a callback" },
+};
+
+KUNIT_ARRAY_PARAM(leak_call, leak_calls, describe_call);
+
 /* The fast path takes what is left of the reserve, and has to give it back. */
 static void reserve_comes_back_when_it_is_too_small(struct kunit *test)
 {
@@ -590,7 +600,8 @@ static struct kunit_case progress_cases[] = {
 	KUNIT_CASE_PARAM(stacked_users_share_a_page, stack_gen_params),
 	KUNIT_CASE_PARAM(twelve_users_fit_on_a_stack, deep_call_gen_params),
 	KUNIT_CASE_PARAM(stacked_users_need_no_memory, stack_gen_params),
-	KUNIT_CASE_PARAM(failed_allocation_leaks_nothing, call_gen_params),
+	KUNIT_CASE_PARAM(failed_allocation_leaks_nothing,
+			 leak_call_gen_params),
 	KUNIT_CASE_PARAM(reserve_comes_back_when_it_is_too_small,
 			 call_gen_params),
 	KUNIT_CASE_PARAM(call_works_below_submit_bio, call_gen_params),

@@ -1034,6 +1034,8 @@ static int begin_rebuild(struct replica_set *set, unsigned int leg,
 	synchronize_rcu();
 	spin_lock_irq(&set->lock);
 	if (!(set->requested & BIT(leg))) {
+		/* Writes need not take the lock for this leg: the copier says so. */
+		mod_delayed_work(set->sync_queue, &set->sync_work, 0);
 		spin_unlock_irq(&set->lock);
 		return -EIO;
 	}

@@ -19,7 +19,7 @@
 
 #include "dm-replica-test-rig.h"
 
-static unsigned int replica_histories = 200;
+static unsigned int replica_histories = 20;
 module_param(replica_histories, uint, 0444);
 MODULE_PARM_DESC(replica_histories, "Number of random histories of a set");
 

@@ -980,6 +980,8 @@ static void leg_is_lost_in_every_state(struct kunit *test)
 		replica_rebuild_leg(rig->set, 1);
 		write_ok(rig, nth * 80, 8);
 		rig_await_idle(rig);
+		KUNIT_ASSERT_EQ_MSG(test, test->status, KUNIT_SUCCESS,
+				    "write %u to the leg has failed", nth);
 		rig->legs[1].fail_write = 0;
 		if (!(rig->set->live & BIT(1)))
 			rebuild(rig, 1);
