@@ -112,14 +112,6 @@ static const struct data_param {
 	const struct target *target;
 	enum call call;
 } data_params[] = {
-	{ &brd, SYNC_PAGES },
-	{ &brd, ASYNC_PAGES },
-	{ &brd, SYNC_BVEC },
-	{ &brd, ASYNC_BVEC },
-	{ &brd, SYNC_VM },
-	{ &brd, ASYNC_VM },
-	{ &brd, SYNC_BIO },
-	{ &brd, ASYNC_BIO },
 	{ &null_blk, SYNC_PAGES },
 	{ &null_blk, ASYNC_PAGES },
 	{ &null_blk, SYNC_BVEC },
@@ -153,6 +145,20 @@ static void describe_data_param(const struct data_param *param, char *desc)
 }
 
 KUNIT_ARRAY_PARAM(data, data_params, describe_data_param);
+
+/* A suite of their own, since they are run again and again, with other disks. */
+static const struct data_param disk_params[] = {
+	{ &brd, SYNC_PAGES },
+	{ &brd, ASYNC_PAGES },
+	{ &brd, SYNC_BVEC },
+	{ &brd, ASYNC_BVEC },
+	{ &brd, SYNC_VM },
+	{ &brd, ASYNC_VM },
+	{ &brd, SYNC_BIO },
+	{ &brd, ASYNC_BIO },
+};
+
+KUNIT_ARRAY_PARAM(disk, disk_params, describe_data_param);
 
 struct geometry {
 	unsigned int num_sectors;
@@ -550,6 +556,20 @@ static struct kunit_case data_cases[] = {
 #endif
 	KUNIT_CASE_PARAM(data_arrives, data_gen_params),
 	{}
+};
+
+static struct kunit_case disk_cases[] = {
+	KUNIT_CASE_PARAM(data_arrives, disk_gen_params),
+	{}
+};
+
+struct kunit_suite disk_suite = {
+	.name = "dm_io_disk",
+	.suite_init = start_data_suite,
+	.suite_exit = end_data_suite,
+	.init = start_test,
+	.exit = end_test,
+	.test_cases = disk_cases,
 };
 
 struct kunit_suite data_suite = {

@@ -43,6 +43,7 @@
 #define contract_suite		dm_io_test_contract_suite
 #define count_reserve		dm_io_test_count_reserve
 #define data_suite		dm_io_test_data_suite
+#define disk_suite		dm_io_test_disk_suite
 #define defer			dm_io_test_defer
 #define describe_buffer		dm_io_test_describe_buffer
 #define describe_call		dm_io_test_describe_call
@@ -485,6 +486,7 @@ int start_test(struct kunit *test);
 void end_test(struct kunit *test);
 
 extern struct kunit_suite data_suite;
+extern struct kunit_suite disk_suite;
 extern struct kunit_suite contract_suite;
 extern struct kunit_suite reserve_suite;
 extern struct kunit_suite regions_suite;

@@ -14,6 +14,7 @@
 /* The line about a missing reserve comes once: it has to be looked for first. */
 kunit_test_suites(&reserve_suite,
 		  &data_suite,
+		  &disk_suite,
 		  &contract_suite,
 		  &regions_suite,
 		  &limits_suite,
