@@ -998,14 +998,15 @@ static bool settle(struct replica_set *set, unsigned int leg)
 
 /*
  * A leg that is half rebuilt must not pass for one that is merely old: its superblock
- * says so before any data comes.
+ * says so before any data comes. It does not say what data it had, even if that tells
+ * what to copy now: until the rebuild has ended, writes reach the leg whose bits are on
+ * others only. So what is cut short by a crash starts again with everything.
  */
 static int begin_rebuild(struct replica_set *set, unsigned int leg,
 			 const struct leg_state *state, const void *bits)
 {
 	int errors[MAX_LEGS];
 	unsigned long failed;
-	u64 data_id = 0;
 
 	spin_lock_irq(&set->lock);
 	if (!is_settled(set, leg)) {
@@ -1013,9 +1014,7 @@ static int begin_rebuild(struct replica_set *set, unsigned int leg,
 		spin_unlock_irq(&set->lock);
 		return -EIO;
 	}
-	if (state->valid && bits && bitmap_covers(set, leg, state->data_id))
-		data_id = state->data_id;
-	prepare_superblock(set, leg, set->recorded, true, data_id);
+	prepare_superblock(set, leg, set->recorded, true, 0);
 	spin_unlock_irq(&set->lock);
 
 	failed = replica_run_jobs(set, BIT(leg), META_JOB, errors);

@@ -921,6 +921,45 @@ static void foreign_leg_is_copied_whole(struct kunit *test)
 	expect_equal(rig);
 }
 
+/*
+ * A rebuild by bits, of a leg whose power fails meanwhile: what has reached it by then
+ * is in no bits of others.
+ */
+static void rebuild_cut_short_copies_all(struct kunit *test)
+{
+	struct rig *rig = test->priv;
+	u8 *saved;
+
+	saved = vmalloc(RIG_LEG_BYTES);
+	KUNIT_ASSERT_NOT_NULL(test, saved);
+	rig_make(rig);
+	rig_await_clear(rig);
+	fail_leg(rig, 1);
+	write_ok(rig, 10, 8);
+	/* Behind its superblock. */
+	rig->legs[1].hang_write = 2;
+	KUNIT_EXPECT_EQ(test, 0, replica_rebuild_leg(rig->set, 1));
+	msleep(20);
+	KUNIT_EXPECT_TRUE(test, rig->legs[1].hangs);
+	memcpy(saved, superblock(rig, 1), RIG_LEG_BYTES);
+	rig->legs[1].fault = (struct rig_fault) {
+		.count = RIG_LEG_BYTES >> SECTOR_SHIFT, .writes = true,
+	};
+	rig_release(rig, 1);
+	rig_await_idle(rig);
+	EXPECT_STATES(rig, "ADA");
+	rig_unload(rig);
+
+	rig->legs[1].fault.writes = false;
+	memcpy(superblock(rig, 1), saved, RIG_LEG_BYTES);
+	vfree(saved);
+	rig_reload(rig, RIG_ALL);
+	EXPECT_STATES(rig, "ADA");
+	rebuild(rig, 1);
+	KUNIT_EXPECT_EQ(test, rig->set->legs[1].copied, RIG_SECTORS);
+	expect_equal(rig);
+}
+
 static void bits_stay_while_a_leg_is_missing(struct kunit *test)
 {
 	struct rig *rig = test->priv;
@@ -1105,6 +1144,7 @@ static struct kunit_case use_cases[] = {
 	KUNIT_CASE(leg_returns_by_its_bits),
 	KUNIT_CASE(leg_returns_without_its_cache),
 	KUNIT_CASE(foreign_leg_is_copied_whole),
+	KUNIT_CASE(rebuild_cut_short_copies_all),
 	KUNIT_CASE(bits_stay_while_a_leg_is_missing),
 	KUNIT_CASE(writes_reach_a_rebuilding_leg),
 	KUNIT_CASE(leg_is_lost_in_every_state),

@@ -480,21 +480,18 @@ inline begin_record() {
 }
 
 /*
- * A rebuild that is cut short leaves a leg with writes that no other leg may have. With
- * MIXTURE, its superblock says so and all of it will be copied; else its own bitmap has
- * them, too.
+ * A rebuild that is cut short leaves a leg with writes that no other leg may have. So
+ * its superblock says that it is a mixture, and all of it will be copied.
  */
-#if defined(SET_BIT_NOT_REBUILT)
+#ifdef SET_BIT_NOT_REBUILT
 #define BIT_LEGS	0
-#elif defined(MIXTURE) || defined(SET_BIT_NOT_REBUILDING)
+#else
 #define BIT_LEGS	rebuilt
-#else
-#define BIT_LEGS	rebuilding
 #endif
-#ifdef MIXTURE
-#define REBUILDING_DATA_ID(l)	0
-#else
+#ifdef MIXTURE_HAS_BASE
 #define REBUILDING_DATA_ID(l)	base[l]
+#else
+#define REBUILDING_DATA_ID(l)	0
 #endif
 
 #ifdef CACHE
@@ -1027,9 +1024,6 @@ end:	do
 			fi;
 			record_live = recorded;
 			record_dirty = 1;
-#ifndef MIXTURE
-			s_bit[l] = s_bit[l] | bits;
-#endif
 			write_superblock(l);
 			record_live = 0;
 			record_dirty = 0;
@@ -1045,9 +1039,6 @@ end:	do
 				fi;
 				record_live = recorded;
 				record_dirty = 1;
-#ifndef MIXTURE
-				s_bit[l] = s_bit[l] | bits;
-#endif
 				write_superblock(l);
 				record_live = 0;
 				record_dirty = 0
