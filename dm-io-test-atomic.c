@@ -348,10 +348,7 @@ static void atomic_write_is_one_or_none_without_memory(struct kunit *test)
 	end_shortage(test, &shortage);
 }
 
-#endif
-
 static struct kunit_case atomic_cases[] = {
-#ifdef REQ_ATOMIC
 	KUNIT_CASE_PARAM(atomic_write_is_one_or_none, atomic_write_gen_params),
 	KUNIT_CASE(atomic_write_fits_into_a_table),
 	KUNIT_CASE_PARAM(atomic_write_suits_its_device_as_it_is,
@@ -359,11 +356,10 @@ static struct kunit_case atomic_cases[] = {
 	KUNIT_CASE_PARAM(atomic_write_is_one_or_none_without_memory,
 			 call_gen_params),
 	KUNIT_CASE_PARAM(atomic_write_needs_a_device_that_can, call_gen_params),
-#endif
 	{}
 };
 
-struct kunit_suite atomic_suite = {
+static struct kunit_suite atomic_suite = {
 	.name = "dm_io_atomic",
 	.suite_init = start_suite,
 	.suite_exit = end_suite,
@@ -371,3 +367,7 @@ struct kunit_suite atomic_suite = {
 	.exit = end_test,
 	.test_cases = atomic_cases,
 };
+
+kunit_test_suites(&atomic_suite);
+
+#endif

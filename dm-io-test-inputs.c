@@ -733,6 +733,16 @@ phys_addr_t phys_of(unsigned int at)
 	return page_to_phys(run.pages[at >> PAGE_SHIFT]) + offset_in_page(at);
 }
 
+static bool any_sectors(const struct attempt *a)
+{
+	unsigned int i;
+
+	for (i = 0; i < a->num_regions; i++)
+		if (a->where[i].count)
+			return true;
+	return false;
+}
+
 /* What a careless caller can do wrong with the arguments of dm_io_submit(). */
 static void spoil_args(struct attempt *a)
 {
@@ -768,7 +778,8 @@ static void spoil_args(struct attempt *a)
 			break;
 		a->offset = PAGE_SIZE;
 		a->args.offset = PAGE_SIZE;
-		a->refused = true;
+		/* Nobody looks at a buffer that nobody needs. */
+		a->refused = any_sectors(a);
 	}
 }
 

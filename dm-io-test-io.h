@@ -27,7 +27,6 @@
 #define all_bytes		dm_io_test_all_bytes
 #define arena			dm_io_test_arena
 #define arena_pages		dm_io_test_arena_pages
-#define atomic_suite		dm_io_test_atomic_suite
 #define await			dm_io_test_await
 #define begin_shortage		dm_io_test_begin_shortage
 #define bio_over_bvec		dm_io_test_bio_over_bvec
@@ -493,7 +492,6 @@ extern struct kunit_suite regions_suite;
 extern struct kunit_suite limits_suite;
 extern struct kunit_suite buffers_suite;
 extern struct kunit_suite flags_suite;
-extern struct kunit_suite atomic_suite;
 extern struct kunit_suite ops_suite;
 extern struct kunit_suite submit_suite;
 extern struct kunit_suite devices_suite;

@@ -147,6 +147,20 @@ static void check_chunk(struct strict_disk *disk, const struct arrival *what)
 			 (u64)what->sector, what->bytes, chunk);
 }
 
+/*
+ * Before the block layer knew atomic writes, it merged erases until they had as many
+ * sectors as a discard may have.
+ */
+static unsigned int erase_limit(const struct strict_disk *disk)
+{
+#ifndef REQ_ATOMIC
+	if (!disk->bio_based)
+		return max(disk->limits.erase_sectors,
+			   disk->limits.discard_sectors);
+#endif
+	return disk->limits.erase_sectors;
+}
+
 /* All but the segments. False if the disk does not know the operation. */
 static bool check_arrival(struct strict_disk *disk, const struct arrival *what)
 {
@@ -169,7 +183,7 @@ static bool check_arrival(struct strict_disk *disk, const struct arrival *what)
 		check_length(disk, what, "a discard", limits->discard_sectors);
 		return true;
 	case REQ_OP_SECURE_ERASE:
-		check_length(disk, what, "an erase", limits->erase_sectors);
+		check_length(disk, what, "an erase", erase_limit(disk));
 		return true;
 	case REQ_OP_WRITE_ZEROES:
 		check_length(disk, what, "zeroes", limits->zeroes_sectors);

@@ -149,8 +149,11 @@ static void end_leg_bio(struct bio *bio)
 	unsigned long flags;
 
 	spin_lock_irqsave(&rig->lock, flags);
-	if (touches(&leg->fault, bio))
+	if (touches(&leg->fault, bio)) {
 		bio->bi_status = leg->fault.status ?: BLK_STS_IOERR;
+		if (leg->fault.once)
+			leg->fault.reads = leg->fault.writes = false;
+	}
 	if (!bio->bi_status)
 		move_data(leg, bio);
 	log_end(rig, bio, bio->bi_status);

@@ -64,6 +64,7 @@ struct rig_event {
 struct rig_fault {
 	sector_t sector, count;
 	bool reads, writes;
+	bool once;
 	blk_status_t status;
 };
 

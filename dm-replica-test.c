@@ -597,8 +597,12 @@ static void refused_write_costs_no_leg(struct kunit *test)
 	rig_make(rig);
 	write_ok(rig, 0, 64);
 	for (leg = 0; leg < RIG_LEGS; leg++) {
-		rig->legs[leg].fail_write = 1;
-		rig->legs[leg].fail_status = BLK_STS_RESOURCE;
+		/* The data, and not the bitmap, if that is written before. */
+		rig->legs[leg].fault = (struct rig_fault) {
+			.sector = RESERVED_SECTORS + leg * 3, .count = 3,
+			.writes = true, .once = true,
+			.status = BLK_STS_RESOURCE,
+		};
 		KUNIT_EXPECT_NE(test, 0, rig_write(rig, leg * 3, 3, 0));
 		EXPECT_STATES(rig, "AAA");
 		rig_await_idle(rig);
