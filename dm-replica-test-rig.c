@@ -152,7 +152,7 @@ static void end_leg_bio(struct bio *bio)
 	if (touches(&leg->fault, bio)) {
 		bio->bi_status = leg->fault.status ?: BLK_STS_IOERR;
 		if (leg->fault.once)
-			leg->fault.reads = leg->fault.writes = false;
+			leg->fault = (struct rig_fault) { };
 	}
 	if (!bio->bi_status)
 		move_data(leg, bio);
