@@ -23,7 +23,7 @@ static unsigned int replica_histories = 20;
 module_param(replica_histories, uint, 0444);
 MODULE_PARM_DESC(replica_histories, "Number of random histories of a set");
 
-static unsigned int replica_seed;
+static unsigned int replica_seed = 1;
 module_param(replica_seed, uint, 0444);
 MODULE_PARM_DESC(replica_seed, "Seed of the first of them; 0 is a new one");
 
