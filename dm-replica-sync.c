@@ -92,14 +92,11 @@ static void begin_copying(struct replica_set *set)
 	synchronize_rcu_expedited();
 }
 
-/* Returns false if there is something to copy again. */
-static bool end_copying(struct replica_set *set)
+/* Unless there is something to copy again. */
+static void end_copying(struct replica_set *set)
 {
-	bool ended;
-
 	spin_lock_irq(&set->lock);
-	ended = !replica_wants_copy(set) && !set->requested;
-	if (ended) {
+	if (!replica_wants_copy(set) && !set->requested) {
 		if (hweight_long(set->live) < 2 && set->num_differ) {
 			/* It equals itself. */
 			bitmap_zero(set->differ, set->num_regions);
@@ -116,7 +113,6 @@ static bool end_copying(struct replica_set *set)
 		replica_update_fast(set);
 	}
 	spin_unlock_irq(&set->lock);
-	return ended;
 }
 
 /*
@@ -414,19 +410,26 @@ static bool find_chunk(struct replica_set *set, struct chunk *chunk)
 static void copy(struct replica_set *set)
 {
 	struct chunk chunk;
+	bool wait;
 
-	if (!READ_ONCE(set->dirty_recorded)) {
+	spin_lock_irq(&set->lock);
+	wait = replica_wants_copy(set) && !set->dirty_recorded;
+	spin_unlock_irq(&set->lock);
+	if (wait) {
 		/* It queues us again. */
 		queue_work(set->workqueue, &set->meta_work);
 		return;
 	}
 	begin_copying(set);
-	if (find_chunk(set, &chunk))
+	if (find_chunk(set, &chunk)) {
 		queue_delayed_work(set->sync_queue, &set->sync_work,
 				   copy_chunk(set, &chunk) ? 0 : SHORTAGE_DELAY);
-	else if (end_copying(set))
-		queue_delayed_work(set->sync_queue, &set->sync_work,
-				   set->clear_interval);
+		return;
+	}
+	/* If that is not the end, it may still come to nothing: we look again. */
+	end_copying(set);
+	queue_delayed_work(set->sync_queue, &set->sync_work,
+			   set->clear_interval);
 }
 
 /*
