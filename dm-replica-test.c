@@ -588,6 +588,12 @@ static void writable_later(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, version_at(rig, 5), 1);
 }
 
+/* From here on, what is written keeps its bits, however slow this is. */
+static void keep_bits(struct rig *rig)
+{
+	rig->set->clear_interval = 60 * HZ;
+}
+
 /* R4 */
 static void refused_write_costs_no_leg(struct kunit *test)
 {
@@ -617,6 +623,7 @@ static void write_that_all_fail_costs_no_leg(struct kunit *test)
 	unsigned int leg;
 
 	rig_make(rig);
+	keep_bits(rig);
 	write_ok(rig, 0, 64);
 	for (leg = 0; leg < RIG_LEGS; leg++)
 		rig->legs[leg].fail_write = 1;
@@ -632,6 +639,7 @@ static void failed_write_costs_the_leg(struct kunit *test)
 	struct rig *rig = test->priv;
 
 	rig_make(rig);
+	keep_bits(rig);
 	write_ok(rig, 0, 64);
 	rig->legs[1].fail_write = 1;
 	write_ok(rig, 3, 3);
@@ -659,6 +667,7 @@ static void write_is_held(struct kunit *test)
 	int i;
 
 	rig_make(rig);
+	keep_bits(rig);
 	write_ok(rig, 0, 64);
 	rig->legs[1].fail_write = 1;
 	/* The write, and then its superblock. */
@@ -674,12 +683,6 @@ static void write_is_held(struct kunit *test)
 	rig_release(rig, 2);
 	KUNIT_EXPECT_EQ(test, 0, rig_finish(io));
 	KUNIT_EXPECT_EQ(test, le32_at(superblock(rig, 2), SB_LIVE), 5);
-}
-
-/* From here on, what is written keeps its bits, however slow this is. */
-static void keep_bits(struct rig *rig)
-{
-	rig->set->clear_interval = 60 * HZ;
 }
 
 /* R5 */
@@ -1103,13 +1106,18 @@ static void discards_and_zeroes_are_passed_on(struct kunit *test)
 	expect_equal(rig);
 
 	/* A leg that cannot is none that lacks something. */
-	rig->legs[1].fail_write = 1;
-	rig->legs[1].fail_status = BLK_STS_NOTSUPP;
+	rig->legs[1].fault = (struct rig_fault) {
+		.sector = RESERVED_SECTORS + 8, .count = 8,
+		.writes = true, .once = true, .status = BLK_STS_NOTSUPP,
+	};
 	KUNIT_EXPECT_EQ(test, 0, rig_finish(rig_start(rig, REQ_OP_DISCARD, 8,
 						      8)));
 	EXPECT_STATES(rig, "AAA");
 	write_ok(rig, 0, 64);
-	rig->legs[1].fail_write = 1;
+	rig->legs[1].fault = (struct rig_fault) {
+		.sector = RESERVED_SECTORS, .count = 8,
+		.writes = true, .once = true, .status = BLK_STS_NOTSUPP,
+	};
 	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP,
 			rig_finish(rig_start(rig, REQ_OP_WRITE_ZEROES, 0, 8)));
 	rig_await_idle(rig);
