@@ -588,6 +588,15 @@ static void writable_later(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, version_at(rig, 5), 1);
 }
 
+static void await_hang(struct rig *rig, unsigned int leg)
+{
+	unsigned int i;
+
+	for (i = 0; i < 2000 && !READ_ONCE(rig->legs[leg].hangs); i++)
+		usleep_range(1000, 2000);
+	KUNIT_EXPECT_TRUE(rig->test, rig->legs[leg].hangs);
+}
+
 /* From here on, what is written keeps its bits, however slow this is. */
 static void keep_bits(struct rig *rig)
 {
@@ -954,8 +963,7 @@ static void rebuild_cut_short_copies_all(struct kunit *test)
 	/* Behind its superblock. */
 	rig->legs[1].hang_write = 2;
 	KUNIT_EXPECT_EQ(test, 0, replica_rebuild_leg(rig->set, 1));
-	msleep(20);
-	KUNIT_EXPECT_TRUE(test, rig->legs[1].hangs);
+	await_hang(rig, 1);
 	memcpy(saved, superblock(rig, 1), RIG_LEG_BYTES);
 	rig->legs[1].fault = (struct rig_fault) {
 		.count = RIG_LEG_BYTES >> SECTOR_SHIFT, .writes = true,
@@ -1007,8 +1015,7 @@ static void writes_reach_a_rebuilding_leg(struct kunit *test)
 	memset(superblock(rig, 1), 0x33, RIG_LEG_BYTES);
 	rig->legs[1].hang_write = 2;
 	KUNIT_EXPECT_EQ(test, 0, replica_rebuild_leg(rig->set, 1));
-	msleep(20);
-	KUNIT_EXPECT_TRUE(test, rig->legs[1].hangs);
+	await_hang(rig, 1);
 	rig->shuffle = true;
 	rig_release(rig, 1);
 	for (i = 0; i < 200; i++)
