@@ -597,10 +597,26 @@ static void await_hang(struct rig *rig, unsigned int leg)
 	KUNIT_EXPECT_TRUE(rig->test, rig->legs[leg].hangs);
 }
 
-/* From here on, what is written keeps its bits, however slow this is. */
+/*
+ * From here on, what is written keeps its bits, however slow this is. A look for
+ * bits that is due already comes before that.
+ */
 static void keep_bits(struct rig *rig)
 {
+	rig_await_idle(rig);
 	rig->set->clear_interval = 60 * HZ;
+	flush_delayed_work(&rig->set->sync_work);
+	flush_work(&rig->set->meta_work);
+}
+
+/* The next write of data to a leg fails; those of its bitmap and superblock do not. */
+static void fail_data(struct rig *rig, unsigned int leg, sector_t sector,
+		      sector_t count, blk_status_t status)
+{
+	rig->legs[leg].fault = (struct rig_fault) {
+		.sector = RESERVED_SECTORS + sector, .count = count,
+		.writes = true, .once = true, .status = status,
+	};
 }
 
 /* R4 */
@@ -612,12 +628,7 @@ static void refused_write_costs_no_leg(struct kunit *test)
 	rig_make(rig);
 	write_ok(rig, 0, 64);
 	for (leg = 0; leg < RIG_LEGS; leg++) {
-		/* The data, and not the bitmap, if that is written before. */
-		rig->legs[leg].fault = (struct rig_fault) {
-			.sector = RESERVED_SECTORS + leg * 3, .count = 3,
-			.writes = true, .once = true,
-			.status = BLK_STS_RESOURCE,
-		};
+		fail_data(rig, leg, leg * 3, 3, BLK_STS_RESOURCE);
 		KUNIT_EXPECT_NE(test, 0, rig_write(rig, leg * 3, 3, 0));
 		EXPECT_STATES(rig, "AAA");
 		rig_await_idle(rig);
@@ -635,7 +646,7 @@ static void write_that_all_fail_costs_no_leg(struct kunit *test)
 	keep_bits(rig);
 	write_ok(rig, 0, 64);
 	for (leg = 0; leg < RIG_LEGS; leg++)
-		rig->legs[leg].fail_write = 1;
+		fail_data(rig, leg, 3, 3, BLK_STS_IOERR);
 	KUNIT_EXPECT_EQ(test, -EIO, rig_write(rig, 3, 3, 0));
 	rig_await_idle(rig);
 	EXPECT_STATES(rig, "AAA");
@@ -650,17 +661,17 @@ static void failed_write_costs_the_leg(struct kunit *test)
 	rig_make(rig);
 	keep_bits(rig);
 	write_ok(rig, 0, 64);
-	rig->legs[1].fail_write = 1;
+	fail_data(rig, 1, 3, 3, BLK_STS_IOERR);
 	write_ok(rig, 3, 3);
 	EXPECT_STATES(rig, "ADA");
 	KUNIT_EXPECT_EQ(test, le32_at(superblock(rig, 0), SB_LIVE), 5);
 	KUNIT_EXPECT_EQ(test, le32_at(superblock(rig, 1), SB_LIVE), 7);
 	KUNIT_EXPECT_EQ(test, le32_at(superblock(rig, 2), SB_LIVE), 5);
-	rig->legs[0].fail_write = 1;
+	fail_data(rig, 0, 3, 3, BLK_STS_IOERR);
 	write_ok(rig, 3, 3);
 	EXPECT_STATES(rig, "DDA");
 	/* The last one stays. */
-	rig->legs[2].fail_write = 1;
+	fail_data(rig, 2, 3, 3, BLK_STS_IOERR);
 	KUNIT_EXPECT_EQ(test, -EIO, rig_write(rig, 3, 3, 0));
 	EXPECT_STATES(rig, "DDA");
 	write_ok(rig, 3, 3);
@@ -678,7 +689,7 @@ static void write_is_held(struct kunit *test)
 	rig_make(rig);
 	keep_bits(rig);
 	write_ok(rig, 0, 64);
-	rig->legs[1].fail_write = 1;
+	fail_data(rig, 1, 3, 3, BLK_STS_IOERR);
 	/* The write, and then its superblock. */
 	rig->legs[2].hang_write = 2;
 	io = rig_start(rig, REQ_OP_WRITE, 3, 3);
@@ -846,7 +857,7 @@ static void changes_raise_events(struct kunit *test)
 	write_ok(rig, 0, 64);
 	flush_work(&rig->set->meta_work);
 	events = rig->set->events;
-	rig->legs[2].fail_write = 1;
+	fail_data(rig, 2, 0, 64, BLK_STS_IOERR);
 	write_ok(rig, 0, 64);
 	flush_work(&rig->set->meta_work);
 	KUNIT_EXPECT_GT(test, rig->set->events, events);
@@ -1113,18 +1124,12 @@ static void discards_and_zeroes_are_passed_on(struct kunit *test)
 	expect_equal(rig);
 
 	/* A leg that cannot is none that lacks something. */
-	rig->legs[1].fault = (struct rig_fault) {
-		.sector = RESERVED_SECTORS + 8, .count = 8,
-		.writes = true, .once = true, .status = BLK_STS_NOTSUPP,
-	};
+	fail_data(rig, 1, 8, 8, BLK_STS_NOTSUPP);
 	KUNIT_EXPECT_EQ(test, 0, rig_finish(rig_start(rig, REQ_OP_DISCARD, 8,
 						      8)));
 	EXPECT_STATES(rig, "AAA");
 	write_ok(rig, 0, 64);
-	rig->legs[1].fault = (struct rig_fault) {
-		.sector = RESERVED_SECTORS, .count = 8,
-		.writes = true, .once = true, .status = BLK_STS_NOTSUPP,
-	};
+	fail_data(rig, 1, 0, 8, BLK_STS_NOTSUPP);
 	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP,
 			rig_finish(rig_start(rig, REQ_OP_WRITE_ZEROES, 0, 8)));
 	rig_await_idle(rig);
