@@ -166,6 +166,9 @@ static void report_stats(struct replica_set *set, char *result,
 		DMEMIT("\n");
 		spin_unlock_irq(&set->lock);
 	}
+	DMEMIT("regions=%lu region_sectors=%llu dirty_regions=%u\n",
+	       set->num_regions, (unsigned long long)region_sectors(set),
+	       bitmap_weight(set->dirty, set->num_regions));
 }
 
 /* Returns 1 if there is a @result to be handed to the sender. */
