@@ -5,7 +5,7 @@
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
 .PHONY: modules clean demo demo-remote model vm check check-all mutants coverage \
-	lint bench bench-check deb kernel-patch check-deb check-patch check-users \
+	lint bench bench-check deb kernel-patch check-deb check-load check-patch check-users \
 	check-build help
 
 # A kernel wants the compiler that it was built with. What is given on the command line
@@ -91,6 +91,9 @@ kernel-patch:
 check-deb:
 	@scripts/check-deb
 
+check-load:
+	@scripts/check-load
+
 check-patch:
 	@scripts/check-patch
 
@@ -109,6 +112,7 @@ help:
 	@echo 'make check-all   the same on every kernel and architecture, with a table'
 	@echo 'make mutants     whether the tests notice mistakes that are put into the code'
 	@echo 'make coverage    how much of the code the tests run'
+	@echo 'make check-load  filesystems on a replica whose legs fail and come back'
 	@echo 'make lint        checkpatch, sparse, compiler warnings, kernel-doc, shellcheck'
 	@echo 'make bench       what a request costs'
 	@echo 'make bench-check the same, fails when it costs more than it may'
@@ -119,7 +123,7 @@ help:
 	@echo 'make check-patch apply it and run the tests as that tree runs its own'
 	@echo 'make check-users build and run targets that call the kernel'"'"'s dm_io()'
 	@echo
-	@echo 'demo, demo-remote, vm, check, kernel-patch and check-patch take KERNEL=, a'
-	@echo 'series such as 6.1; 6.12 if not given.'
+	@echo 'demo, demo-remote, vm, check, check-load, kernel-patch and check-patch take'
+	@echo 'KERNEL=, a series such as 6.1; 6.12 if not given.'
 	@echo 'check takes ARCH= as well: x86_64, arm64, i386, s390 or um.'
 	@echo 'The scripts of the same names explain themselves with --help.'
