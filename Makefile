@@ -5,7 +5,7 @@
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
 .PHONY: modules clean demo demo-remote model vm check check-all mutants coverage \
-	lint bench bench-check deb kernel-patch check-deb check-patch check-users \
+	lint docs bench bench-check deb kernel-patch check-deb check-patch check-users \
 	check-build help
 
 # A kernel wants the compiler that it was built with. What is given on the command line
@@ -76,6 +76,9 @@ coverage:
 lint:
 	@scripts/lint
 
+docs:
+	@scripts/docs
+
 bench:
 	@scripts/bench
 
@@ -110,6 +113,7 @@ help:
 	@echo 'make mutants     whether the tests notice mistakes that are put into the code'
 	@echo 'make coverage    how much of the code the tests run'
 	@echo 'make lint        checkpatch, sparse, compiler warnings, kernel-doc, shellcheck'
+	@echo 'make docs        the documents as HTML, and manual pages of dm-io.h'
 	@echo 'make bench       what a request costs'
 	@echo 'make bench-check the same, fails when it costs more than it may'
 	@echo 'make deb         a Debian package, which has dkms build the modules'
