@@ -6,7 +6,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 
 .PHONY: modules clean demo demo-remote model vm check check-all mutants coverage \
 	lint docs bench bench-check deb kernel-patch check-deb check-patch check-users \
-	check-build help
+	check-tutorial check-build help
 
 # A kernel wants the compiler that it was built with. What is given on the command line
 # is taken as it is.
@@ -100,6 +100,9 @@ check-patch:
 check-users:
 	@scripts/check-users
 
+check-tutorial:
+	@scripts/check-tutorial
+
 help:
 	@echo 'make [modules]   build dm-io.ko and dm-replica.ko for the kernel of KDIR='
 	@echo '                 ($(KDIR))'
@@ -118,6 +121,8 @@ help:
 	@echo 'make bench-check the same, fails when it costs more than it may'
 	@echo 'make deb         a Debian package, which has dkms build the modules'
 	@echo 'make check-deb   install it, build an example with it, upgrade and purge it'
+	@echo 'make check-tutorial'
+	@echo '                 do what Documentation/tutorial.rst says, by the letter'
 	@echo 'make kernel-patch'
 	@echo '                 a patch that adds the library to a kernel tree'
 	@echo 'make check-patch apply it and run the tests as that tree runs its own'
