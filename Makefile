@@ -5,8 +5,8 @@
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
 .PHONY: modules clean demo demo-remote model vm check check-all mutants coverage \
-	lint bench bench-check deb kernel-patch check-deb check-load check-patch check-users \
-	check-build help
+	lint docs bench bench-check deb kernel-patch check-deb check-load check-patch \
+	check-users check-tutorial check-build help
 
 # A kernel wants the compiler that it was built with. What is given on the command line
 # is taken as it is.
@@ -76,6 +76,9 @@ coverage:
 lint:
 	@scripts/lint
 
+docs:
+	@scripts/docs
+
 bench:
 	@scripts/bench
 
@@ -100,6 +103,9 @@ check-patch:
 check-users:
 	@scripts/check-users
 
+check-tutorial:
+	@scripts/check-tutorial
+
 help:
 	@echo 'make [modules]   build dm-io.ko and dm-replica.ko for the kernel of KDIR='
 	@echo '                 ($(KDIR))'
@@ -114,10 +120,13 @@ help:
 	@echo 'make coverage    how much of the code the tests run'
 	@echo 'make check-load  filesystems on a replica whose legs fail and come back'
 	@echo 'make lint        checkpatch, sparse, compiler warnings, kernel-doc, shellcheck'
+	@echo 'make docs        the documents as HTML, and manual pages of dm-io.h'
 	@echo 'make bench       what a request costs'
 	@echo 'make bench-check the same, fails when it costs more than it may'
 	@echo 'make deb         a Debian package, which has dkms build the modules'
 	@echo 'make check-deb   install it, build an example with it, upgrade and purge it'
+	@echo 'make check-tutorial'
+	@echo '                 do what Documentation/tutorial.rst says, by the letter'
 	@echo 'make kernel-patch'
 	@echo '                 a patch that adds the library to a kernel tree'
 	@echo 'make check-patch apply it and run the tests as that tree runs its own'

@@ -428,8 +428,8 @@ struct dm_io_args {
  * dm_io_submit - do any I/O that the library can do
  * @args: what to do. May go when the call returns
  *
- * The calls above are short forms of this one. So its regions fail as they do for
- * dm_io_sync(), and what @args points to has to stay as long as it does there.
+ * The other eight calls are short forms of this one. So its regions fail as they do
+ * for dm_io_sync(), and what @args points to has to stay as long as it does there.
  * @args->errors is written until the I/O has completed: until the callback is
  * called, or until a synchronous call returns; not by a call that is refused. It
  * holds for each region that failed
