@@ -276,8 +276,6 @@ unsigned long replica_fail_legs(struct replica_set *set, unsigned long failed,
 				sector_t sector);
 bool replica_is_refusal(int error);
 void replica_end_ios(struct list_head *ios, blk_status_t status);
-void replica_count_bio(struct replica_set *set, unsigned long legs,
-		       const struct bio *bio, bool retry);
 void replica_sum_counts(const struct replica_set *set, unsigned int leg,
 			u64 *sums);
 
