@@ -101,7 +101,7 @@ static struct dentry *directory;
 static DEFINE_MUTEX(running);
 
 /* The bios of a round, and who waits for them. */
-static struct bio bios[MAX_DEPTH * MAX_DEVICES];
+static struct bio *bios;	/* MAX_DEVICES for each in flight */
 static struct {
 	atomic_t pending;
 	atomic_t failed;
@@ -438,6 +438,9 @@ static int make_buffer(void)
 {
 	unsigned int i;
 
+	bios = kvcalloc(MAX_DEPTH * MAX_DEVICES, sizeof(*bios), GFP_KERNEL);
+	if (!bios)
+		return -ENOMEM;
 	for (i = 0; i < MAX_PAGES; i++) {
 		struct page *page = alloc_page(GFP_KERNEL | __GFP_ZERO);
 
@@ -455,6 +458,7 @@ static void free_all(void)
 	for (i = 0; i < MAX_PAGES; i++)
 		if (vecs[i].bv_page)
 			__free_page(vecs[i].bv_page);
+	kvfree(bios);
 	kvfree(order);
 	close_devices();
 }
