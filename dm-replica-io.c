@@ -50,32 +50,51 @@ static blk_opf_t write_opf(const struct bio *bio)
  * What is counted
  */
 
-void replica_count_bio(struct replica_set *set, unsigned long legs,
-		       const struct bio *bio, bool retry)
+static enum count counted_as(const struct bio *bio)
+{
+	if (unlikely(is_flush(bio)))
+		return COUNT_FLUSHES;
+	if (unlikely(bio_op(bio) == REQ_OP_DISCARD))
+		return COUNT_DISCARDS;
+	return COUNT_WRITES;
+}
+
+/* Of reads and writes, the sectors follow. */
+static __always_inline void count_for_leg(struct replica_cpu *cpu,
+					  unsigned int leg, enum count count,
+					  unsigned int sectors)
+{
+	u64_stats_t *counts = cpu->counts[leg];
+
+	u64_stats_inc(&counts[count]);
+	if (count == COUNT_READS || count == COUNT_WRITES)
+		u64_stats_add(&counts[count + 1], sectors);
+}
+
+static void count_read(struct replica_set *set, unsigned int leg,
+		       unsigned int sectors, bool retry)
+{
+	struct replica_cpu *cpu = get_cpu_ptr(set->cpus);
+
+	u64_stats_update_begin(&cpu->sync);
+	count_for_leg(cpu, leg, COUNT_READS, sectors);
+	if (retry)
+		u64_stats_inc(&cpu->counts[leg][COUNT_RETRIES]);
+	u64_stats_update_end(&cpu->sync);
+	put_cpu_ptr(set->cpus);
+}
+
+static void count_write(struct replica_set *set, unsigned long legs,
+			const struct bio *bio)
 {
 	struct replica_cpu *cpu = get_cpu_ptr(set->cpus);
 	unsigned int sectors = bio_sectors(bio);
-	bool write = op_is_write(bio_op(bio));
+	enum count count = counted_as(bio);
 	unsigned int leg;
 
 	u64_stats_update_begin(&cpu->sync);
-	for_each_leg(leg, legs) {
-		u64_stats_t *counts = cpu->counts[leg];
-
-		if (!sectors) {
-			u64_stats_inc(&counts[COUNT_FLUSHES]);
-		} else if (unlikely(bio_op(bio) == REQ_OP_DISCARD)) {
-			u64_stats_inc(&counts[COUNT_DISCARDS]);
-		} else if (write) {
-			u64_stats_inc(&counts[COUNT_WRITES]);
-			u64_stats_add(&counts[COUNT_WRITE_SECTORS], sectors);
-		} else {
-			u64_stats_inc(&counts[COUNT_READS]);
-			u64_stats_add(&counts[COUNT_READ_SECTORS], sectors);
-			if (retry)
-				u64_stats_inc(&counts[COUNT_RETRIES]);
-		}
-	}
+	for_each_leg(leg, legs)
+		count_for_leg(cpu, leg, count, sectors);
 	u64_stats_update_end(&cpu->sync);
 	put_cpu_ptr(set->cpus);
 }
@@ -383,7 +402,7 @@ static void submit_write(struct replica_set *set, struct replica_io *io,
 			where[leg] = (struct io_region) { };
 		}
 	}
-	replica_count_bio(set, legs, bio, false);
+	count_write(set, legs, bio);
 	if (dm_io_submit(&args)) {
 		/* Refused: no leg has got it, so none has failed. */
 		bio->bi_status = BLK_STS_IOERR;
@@ -555,7 +574,7 @@ static void restart_read(struct replica_set *set, struct replica_io *io)
 	restore_bio(io);
 	where.sector = RESERVED_SECTORS + io_sector(set, &io->iter);
 	where.count = bio_sectors(bio);
-	replica_count_bio(set, BIT(io->leg), bio, true);
+	count_read(set, io->leg, bio_sectors(bio), true);
 	if (dm_io_submit(&args))
 		end_read(io, -EIO);
 }
@@ -589,7 +608,7 @@ static int map_read(struct replica_set *set, struct replica_io *io)
 	io->ended = false;
 	io->iter = bio->bi_iter;
 	io->bio_flags = bio->bi_flags;
-	replica_count_bio(set, io->legs, bio, false);
+	count_read(set, io->leg, bio_sectors(bio), false);
 	bio_set_dev(bio, set->legs[io->leg].bdev);
 	bio->bi_iter.bi_sector = RESERVED_SECTORS + sector;
 	return DM_MAPIO_REMAPPED;

@@ -12,6 +12,7 @@
 
 #include <linux/bio.h>
 #include <linux/blkdev.h>
+#include <linux/cache.h>
 #include <linux/list.h>
 #include <linux/percpu.h>
 #include <linux/sizes.h>
@@ -116,7 +117,10 @@ struct replica_history {
 	u64 last[MAX_LEGS];	/* what its superblock said last */
 };
 
-/* A leg, with what is counted with the lock held. */
+/*
+ * A leg, with what is counted with the lock held. Aligned, so that each write does not
+ * miss the device of a leg whenever something is counted for the one before it.
+ */
 struct replica_leg {
 	struct block_device *bdev;
 	struct dm_dev *dev;
@@ -138,7 +142,7 @@ struct replica_leg {
 	u64 copied;			/* sectors written in copying */
 	u64 bitmap_sectors;		/* written */
 	unsigned int bitmap_flushes;	/* before bits were cleared */
-};
+} ____cacheline_aligned_in_smp;
 
 struct replica_set {
 	/* What reads and writes look at; it changes seldom. */
@@ -276,8 +280,6 @@ unsigned long replica_fail_legs(struct replica_set *set, unsigned long failed,
 				sector_t sector);
 bool replica_is_refusal(int error);
 void replica_end_ios(struct list_head *ios, blk_status_t status);
-void replica_count_bio(struct replica_set *set, unsigned long legs,
-		       const struct bio *bio, bool retry);
 void replica_sum_counts(const struct replica_set *set, unsigned int leg,
 			u64 *sums);
 
