@@ -16,7 +16,7 @@
 #include <linux/init.h>
 #include <linux/stddef.h>
 
-#include "dm.h"
+#include "dm-core.h"
 
 #define DM_IO_KERNEL_CALLS_ONLY
 #include "dm-io-lib/dm-io-kernel.h"
