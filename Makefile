@@ -6,7 +6,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 
 .PHONY: modules clean demo demo-remote model vm check check-all mutants coverage \
 	lint docs bench bench-check deb kernel-patch check-deb check-load check-patch \
-	check-users check-tutorial check-build help
+	check-users check-targets check-tutorial check-build help
 
 # A kernel wants the compiler that it was built with. What is given on the command line
 # is taken as it is.
@@ -103,6 +103,9 @@ check-patch:
 check-users:
 	@scripts/check-users
 
+check-targets:
+	@scripts/check-targets
+
 check-tutorial:
 	@scripts/check-tutorial
 
@@ -128,11 +131,14 @@ help:
 	@echo 'make check-tutorial'
 	@echo '                 do what Documentation/tutorial.rst says, by the letter'
 	@echo 'make kernel-patch'
-	@echo '                 a patch that adds the library to a kernel tree'
+	@echo '                 a patch that adds the library to a kernel tree; with ENGINE=y,'
+	@echo '                 dm_io() of its own targets can be done by the library, too'
 	@echo 'make check-patch apply it and run the tests as that tree runs its own'
 	@echo 'make check-users build and run targets that call the kernel'"'"'s dm_io()'
+	@echo 'make check-targets'
+	@echo '                 run the kernel'"'"'s own targets on the library, and compare'
 	@echo
-	@echo 'demo, demo-remote, vm, check, check-load, kernel-patch and check-patch take'
-	@echo 'KERNEL=, a series such as 6.1; 6.12 if not given.'
+	@echo 'demo, demo-remote, vm, check, check-load, kernel-patch, check-patch and'
+	@echo 'check-targets take KERNEL=, a series such as 6.1; 6.12 if not given.'
 	@echo 'check takes ARCH= as well: x86_64, arm64, i386, s390 or um.'
 	@echo 'The scripts of the same names explain themselves with --help.'

@@ -25,6 +25,9 @@
  *
  * This file comes before any other. So it includes no header that would define
  * what a source may want to define first, such as pr_fmt().
+ *
+ * With DM_IO_KERNEL_CALLS_ONLY, it only declares what dm-io-kernel exports: for a
+ * source that has the kernel's header.
  */
 #ifndef DM_IO_KERNEL_H
 #define DM_IO_KERNEL_H
@@ -46,6 +49,8 @@ int dm_io_kernel_apart(const struct dm_io_request *io_req,
 		       const struct dm_io_region *where,
 		       unsigned long *error_bits,
 		       unsigned long *unsupported_bits, unsigned short ioprio);
+
+#ifndef DM_IO_KERNEL_CALLS_ONLY
 
 #ifdef _LINUX_DM_IO_H
 #error "<linux/dm-io.h> is included already: compile with -include .../dm-io-kernel.h"
@@ -158,5 +163,7 @@ static inline int dm_io_with_6(struct dm_io_request *io_req,
 #define DM_IO_WITH(_1, _2, _3, _4, _5, _6, n, ...)	dm_io_with_ ## n
 #define dm_io(...) \
 	DM_IO_WITH(__VA_ARGS__, 6, 5, 4, 3, 2, 1, 0)(__VA_ARGS__)
+
+#endif /* DM_IO_KERNEL_CALLS_ONLY */
 
 #endif /* DM_IO_KERNEL_H */

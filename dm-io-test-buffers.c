@@ -469,7 +469,7 @@ static void address_without_memory_is_refused(struct kunit *test)
 	check_no_memory(test, arena + ARENA_BYTES, "behind vmap()");
 }
 
-#ifdef CONFIG_HAS_IOMEM
+#if IS_ENABLED(CONFIG_HAS_IOMEM) && !IS_ENABLED(CONFIG_UML)
 
 /* Behind all RAM: in the section of its last page, or in one that has no RAM. */
 static phys_addr_t behind_memory(phys_addr_t apart)
@@ -695,7 +695,7 @@ static struct kunit_case buffers_cases[] = {
 	KUNIT_CASE_PARAM(vm_calls_take_any_kernel_memory, memory_gen_params),
 	KUNIT_CASE(bio_stays_as_it_is),
 	KUNIT_CASE_PARAM(address_without_memory_is_refused, vm_call_gen_params),
-#ifdef CONFIG_HAS_IOMEM
+#if IS_ENABLED(CONFIG_HAS_IOMEM) && !IS_ENABLED(CONFIG_UML)
 	KUNIT_CASE_PARAM(io_memory_is_refused, vm_call_gen_params),
 #endif
 	KUNIT_CASE_PARAM(short_memory_is_not_touched, vm_call_gen_params),

@@ -184,7 +184,8 @@ debian_mirror() (
 
 # apt_config STATE - print the apt configuration file of a package state:
 # `configured` is what this system has; `other` a private one in the cache with the
-# same mirror's newest suites, and `backports` one with what is built for this system
+# same mirror's newest suites, `backports` one with what is built for this system, and
+# `sources` one with the sources of this system's packages
 apt_config() (
 	dir=$(cache_dir)/apt || exit 1
 	mkdir -p "$dir"
@@ -243,13 +244,14 @@ refresh_state() (
 	case $1 in
 	other) suites=$(newest_suites "$mirror" "$state_dir") ;;
 	backports) suites=$(. /etc/os-release && echo "$VERSION_CODENAME-backports") ;;
+	sources) suites=$(. /etc/os-release && echo "$VERSION_CODENAME") ;;
 	esac
 	if [ -z "$suites" ]; then
 		say "could not ask $mirror for its newest suites (offline?), going on; log: $state_dir/codename.log"
 		exit 0
 	fi
 	{
-		echo "Types: deb"
+		echo "Types: $([ "$1" = sources ] && echo deb-src || echo deb)"
 		echo "URIs: $mirror"
 		echo "Suites: ${suites% }"
 		echo "Components: main"
