@@ -46,6 +46,7 @@
 #include <linux/vmstat.h>
 
 #include "dm-io.h"
+#include "dm-io-bench.h"
 #include "dm-io-compat.h"
 
 #define MAX_BYTES	SZ_4M
@@ -525,26 +526,6 @@ static u64 time_round(struct job *job, unsigned int num, const struct way *way)
 	default:
 		return time_submit(job, num, way->source);
 	}
-}
-
-static int compare_times(const void *a, const void *b)
-{
-	u64 one = *(const u64 *)a, other = *(const u64 *)b;
-
-	return one < other ? -1 : one > other;
-}
-
-static u64 clock_reading(void)
-{
-	u64 least = U64_MAX;
-	unsigned int i;
-
-	for (i = 0; i < rounds; i++) {
-		u64 start = ktime_get_ns();
-
-		least = min(least, ktime_get_ns() - start);
-	}
-	return least;
 }
 
 /* As many requests as fit the time of a round, and as may be in flight. */

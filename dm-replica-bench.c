@@ -43,6 +43,7 @@
 #include <linux/sort.h>
 #include <linux/vmalloc.h>
 
+#include "dm-io-bench.h"
 #include "dm-io-compat.h"
 
 #define MAX_DEVICES	8
@@ -159,26 +160,6 @@ static u32 next_number(u32 *state)
 	*state ^= *state >> 17;
 	*state ^= *state << 5;
 	return *state;
-}
-
-static int compare_times(const void *a, const void *b)
-{
-	u64 one = *(const u64 *)a, other = *(const u64 *)b;
-
-	return one < other ? -1 : one > other;
-}
-
-static u64 clock_reading(void)
-{
-	u64 least = U64_MAX;
-	unsigned int i;
-
-	for (i = 0; i < 16; i++) {
-		u64 start = ktime_get_ns();
-
-		least = min(least, ktime_get_ns() - start);
-	}
-	return least;
 }
 
 static int report(struct seq_file *seq, const char *name, unsigned int bytes,
@@ -390,7 +371,7 @@ static int open_devices(void)
 {
 	unsigned int i;
 
-	num_regions = -1;
+	num_regions = U64_MAX;
 	for (i = 0; i < num_devices; i++) {
 		struct file *file = filp_open(device[i],
 					      O_RDWR | O_EXCL | O_LARGEFILE, 0);

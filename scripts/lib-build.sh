@@ -103,6 +103,29 @@ build_and_copy_modules() (
 	done <"$3/modules.order"
 )
 
+# build_benchmarks KDIR DIRECTORY - the same with the benchmarks, which are only built for
+# those who ask for them
+build_benchmarks() {
+	mkdir -p "$2"
+	with_lock modules-bench build_and_copy_benchmarks "$1" "$2" || exit 1
+}
+
+build_and_copy_benchmarks() (
+	source=$(project_dir) || exit 1
+	dir=$(cache_dir)/modules/bench-$(printf '%s' "$1 $source" | cksum | cut -d ' ' -f 1) || exit 1
+	mkdir -p "$dir" || die "cannot create $dir"
+	MAKEFLAGS=CONFIG_DM_IO_BENCH=m build_modules_locked "$1" "$source" "$dir" || exit 1
+	for module in dm-io dm-io-bench dm-replica dm-replica-bench; do
+		cp "$dir/$module.ko" "$2/" || exit 1
+	done
+)
+
+# headers_release DIRECTORY - print what the kernel of these headers calls itself; that of
+# Debian's 6.1 has another name while it is built
+headers_release() {
+	sed -n 's/^#define UTS_RELEASE "\(.*\)"$/\1/p' "$1/include/generated/utsrelease.h"
+}
+
 # build_modules_locked KDIR SOURCE DIRECTORY - build them in the directory, which
 # nobody else may do at the same time
 build_modules_locked() (

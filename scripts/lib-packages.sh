@@ -402,7 +402,8 @@ read_counts() {
 # What a download that failed is told apart by: newer lists may know better.
 download_failed=75
 
-# fetch_packages STATE VERSION DIRECTORY PACKAGE... - download and unpack them
+# fetch_packages STATE VERSION DIRECTORY PACKAGE... - download and unpack them; without a
+# VERSION, what the state offers
 fetch_packages() (
 	config=$(apt_config "$1") || exit 1
 	version=$2
@@ -413,7 +414,7 @@ fetch_packages() (
 	for package in "$@"; do
 		# The signed image and its meta package share a version, the
 		# tools a package depends on may have another.
-		printf '%s=%s\n' "$package" "$version"
+		printf '%s%s\n' "$package" "${version:+=$version}"
 	done >"$dir/list"
 	if ! (cd "$dir/deb" && xargs apt-get -c "$config" download <"$dir/list") \
 		>"$log" 2>&1; then
@@ -426,6 +427,39 @@ fetch_packages() (
 			die "could not unpack $package" "$log"
 	done
 	rm -rf "$dir/deb" "$dir/list"
+)
+
+# unpacked_tools NAME PACKAGES PROGRAMS - print a directory with these programs out of these
+# packages, which are not installed; the libraries they need are
+unpacked_tools() (
+	dir=$(cache_dir)/$1 || exit 1
+	with_lock "$1" unpack_tools "$dir" "$2" "$3" || exit 1
+	# shellcheck disable=SC2046 # a list of words
+	need $(cat "$dir/libraries") || exit 1
+	printf '%s\n' "$dir/path"
+)
+
+# unpack_tools DIRECTORY PACKAGES PROGRAMS
+unpack_tools() (
+	[ ! -e "$1/complete" ] || exit 0
+	refresh_lists
+	rm -rf "$1"
+	say "downloading $2"
+	# shellcheck disable=SC2086 # a list of words
+	if ! fetch_packages configured '' "$1" $2; then
+		forget_lists
+		refresh_lists
+		fetch_packages configured '' "$1" $2 ||
+			die "could not download $2" "$(cache_dir)/apt/download.log"
+	fi
+	tr ',' '\n' <"$1/depends" | sed -n 's/^ *\(lib[^ (|]*\).*/\1/p' | sort -u >"$1/libraries"
+	mkdir "$1/path"
+	for program in $3; do
+		found=$(find "$1" -name "$program" -type f -perm -100 -path '*bin/*' | head -n 1)
+		[ -n "$found" ] || die "no $program in the packages $2: see what is in $1"
+		ln -s "$found" "$1/path/$program"
+	done
+	touch "$1/complete"
 )
 
 # kernel_fetch KIND SERIES - print the directory with the unpacked packages,

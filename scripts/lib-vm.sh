@@ -234,13 +234,17 @@ racing_qemu() (
 	version=$(apt-cache -c "$config" madison qemu-system-x86 2>/dev/null |
 		awk -F ' *[|] *' '/Packages$/ { print $2; exit }')
 	[ -n "$version" ] ||
-		die "QEMU is $(qemu-system-x86_64 --version | sed -n 's/.*version \([0-9.]*\).*/\1/p') here, and there is no newer one among this system's backports"
+		die "QEMU is $(qemu_version) here, and there is no newer one among this system's backports"
 	dir=$(cache_dir)/qemu/$(printf '%s' "$version" | tr ':' '-') || exit 1
 	with_lock qemu fetch_qemu "$dir" "$version" || exit 1
 	qemu_races "$dir/usr/bin/qemu-system-x86_64" ||
 		die "the QEMU unpacked in $dir does not run here: $("$dir/usr/bin/qemu-system-x86_64" --version 2>&1 | head -n 1)"
 	echo "$dir/usr/bin/qemu-system-x86_64 -L $dir/usr/share/qemu -L $dir/usr/share/seabios"
 )
+
+qemu_version() {
+	qemu-system-x86_64 --version | sed -n 's/.*version \([0-9.]*\).*/\1/p'
+}
 
 # qemu_races PROGRAM - whether it is 8.1 or later
 qemu_races() {
