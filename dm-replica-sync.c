@@ -125,6 +125,7 @@ struct chunk {
 	bool differ;			/* other live legs are to be made equal */
 	bool todo;			/* so are those that are being rebuilt */
 	unsigned int source;
+	bool patched;			/* with what the source could not read */
 	unsigned long targets;
 };
 
@@ -237,7 +238,7 @@ static int read_from(struct replica_set *set, const struct chunk *chunk,
  * What the source cannot read comes from the next leg that can: as reads do. But no
  * block more than that, or what they have returned would change.
  */
-static int read_block(struct replica_set *set, const struct chunk *chunk,
+static int read_block(struct replica_set *set, struct chunk *chunk,
 		      sector_t sector, sector_t count)
 {
 	unsigned long legs = READ_ONCE(set->live);
@@ -246,13 +247,15 @@ static int read_block(struct replica_set *set, const struct chunk *chunk,
 
 	for_each_leg(leg, legs) {
 		ret = read_from(set, chunk, leg, sector, count);
+		if (!ret && leg != chunk->source)
+			chunk->patched = true;
 		if (!ret || ret == -ECANCELED)
 			break;
 	}
 	return ret;
 }
 
-static int read_chunk(struct replica_set *set, const struct chunk *chunk)
+static int read_chunk(struct replica_set *set, struct chunk *chunk)
 {
 	sector_t block = set->block_bytes >> SECTOR_SHIFT;
 	sector_t sector = chunk->sector, end = sector + chunk->count;
@@ -324,6 +327,10 @@ static void end_chunk(struct replica_set *set, const struct chunk *chunk)
 	}
 }
 
+/*
+ * A source that could not read a part gets that, too: it may be able to later, and would
+ * return something else than the others.
+ */
 static bool write_chunk(struct replica_set *set, struct chunk *chunk)
 {
 	unsigned long failed, lacking, targets;
@@ -332,8 +339,10 @@ static bool write_chunk(struct replica_set *set, struct chunk *chunk)
 	bool ok;
 
 	spin_lock_irq(&set->lock);
-	targets = (chunk->differ ? set->live & ~BIT(chunk->source) : 0) |
+	targets = (chunk->differ ? set->live : 0) |
 		  (chunk->todo ? set->rebuilding : 0);
+	if (!chunk->patched)
+		targets &= ~BIT(chunk->source);
 	chunk->targets = targets;
 	for_each_leg(leg, targets)
 		prepare_copy(set, leg, REQ_OP_WRITE, 0, chunk->sector,
@@ -368,6 +377,7 @@ static bool copy_chunk(struct replica_set *set, struct chunk *chunk)
 
 	close_window(set, chunk);
 	chunk->source = __ffs(READ_ONCE(set->live));
+	chunk->patched = false;
 	ret = read_chunk(set, chunk);
 	if (!ret)
 		ok = write_chunk(set, chunk);

@@ -735,6 +735,10 @@ static void resync_takes_no_more_than_it_must(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, version_at(rig, i), want);
 	}
 	EXPECT_STATES(rig, "AAA");
+	/* Had it only failed for a while, the leg would have what it had before. */
+	rig->legs[0].fault = (struct rig_fault) { };
+	KUNIT_EXPECT_EQ(test, version_at(rig, 5), version + 1);
+	expect_equal(rig);
 }
 
 /* Only what may differ is copied, and while it may, all read the same. */
