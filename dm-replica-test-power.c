@@ -35,6 +35,7 @@ struct power {
 	u32 seed;
 	unsigned int step;
 	bool loss;			/* somebody has accepted it */
+	bool degraded;			/* by the table of now */
 	char last[64];
 };
 
@@ -310,6 +311,17 @@ static void accept_loss(struct power *power)
 		power->sectors[i].floor = 0;
 }
 
+/* Before @cut, has somebody been told that something is on the set? */
+static bool any_ack(const struct rig *rig, unsigned int cut)
+{
+	unsigned int i;
+
+	for (i = 0; i < cut; i++)
+		if (rig->events[i].kind == RIG_ACK)
+			return true;
+	return false;
+}
+
 /* Load what there is, in some way. Returns false if the history ends here. */
 static bool load_somehow(struct power *power)
 {
@@ -325,6 +337,7 @@ static bool load_somehow(struct power *power)
 			.count = 8, .reads = true,
 		};
 	}
+	power->degraded = false;
 	snprintf(power->last, sizeof(power->last), "legs %lx, unreadable %x",
 		 load.present, rig->legs[leg].fault.reads ? (1 << leg) : 0);
 	all = load.present == RIG_ALL && !rig->legs[leg].fault.reads;
@@ -341,6 +354,7 @@ static bool load_somehow(struct power *power)
 		load.degraded = true;
 		if (rig_load(rig, &load)) {
 			accept_loss(power);
+			power->degraded = true;
 			return true;
 		}
 	}
@@ -362,6 +376,7 @@ static void live_a_life(struct power *power)
 	prandom_seed_state(&rig->random, power->seed);
 	power->step = 0;
 	power->loss = false;
+	power->degraded = false;
 	rig->shuffle = false;
 	rig->version = 0;
 	strscpy(power->last, "creation", sizeof(power->last));
@@ -405,6 +420,12 @@ static void live_a_life(struct power *power)
 			/* In good order, nothing is lost. */
 			rig_promises(rig, rig->num_events, power->sectors);
 		}
+		/*
+		 * Until something is written, legs that are given up are not lost, and
+		 * with them, what was read may be older again.
+		 */
+		if (power->degraded && !any_ack(rig, cut))
+			accept_loss(power);
 		heal_legs(rig);
 		rig_begin_log(rig);
 		if (!load_somehow(power))

@@ -559,9 +559,15 @@ static bool is_before(unsigned int event, unsigned int cut)
 	return event && event < cut;
 }
 
+static bool is_done(const struct rig_event *event, unsigned int cut)
+{
+	return is_before(event->end, cut) && !event->failed;
+}
+
 /*
  * The last event that a flush came after, which has ended before the cut. A write
- * that comes with a flush, and has not ended, has been done after it or not at all.
+ * that comes with a flush, and has not ended or has failed, has been done after it or
+ * not at all.
  */
 static unsigned int flushed_until(struct rig *rig, unsigned int leg,
 				  unsigned int cut, enum rig_keep keep)
@@ -573,14 +579,14 @@ static unsigned int flushed_until(struct rig *rig, unsigned int leg,
 
 		if (event->kind > RIG_FLUSH || event->leg != leg)
 			continue;
-		if (event->flush && !is_before(event->end, cut)) {
+		if (event->flush && !is_done(event, cut)) {
 			event->kept = keep == RIG_EVERYTHING ||
 				      (keep == RIG_ANYTHING &&
 				       prandom_u32_state(&rig->random) % 2);
 			flushed = max(flushed, event->kept ? i : 0);
 		}
 		if ((event->kind == RIG_FLUSH || event->flush) &&
-		    is_before(event->end, cut) && !event->failed)
+		    is_done(event, cut))
 			return max(flushed, i);
 	}
 	return flushed;
@@ -605,14 +611,17 @@ static void cut_leg(struct rig *rig, struct rig_leg *leg, unsigned int cut,
 	for (i = 0; i < cut; i++) {
 		const struct rig_event *event = &rig->events[i];
 		u8 *data = image + (event->sector << SECTOR_SHIFT);
-		bool ended = is_before(event->end, cut) && !event->failed;
+		bool done = is_done(event, cut);
 
 		if (event->kind != RIG_WRITE || event->leg != leg->nr ||
 		    !event->data)
 			continue;
-		if (event->flush && !is_before(event->end, cut) && !event->kept)
+		if (event->flush && !done && !event->kept)
 			continue;
-		if ((ended && (event->fua || event->end < flushed)) ||
+		/* Reads have not found it, and a flush made that last. */
+		if (event->failed && event->end < flushed)
+			continue;
+		if ((done && (event->fua || event->end < flushed)) ||
 		    keep == RIG_EVERYTHING)
 			memcpy(data, event->data, event->bytes);
 		else if (keep == RIG_ANYTHING)
