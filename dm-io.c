@@ -1760,7 +1760,7 @@ static bool is_stack_short(void)
 #else
 	unsigned long here = (unsigned long)__builtin_frame_address(0);
 
-	return here - (unsigned long)task_stack_page(current) < THREAD_SIZE / 4;
+	return here - (unsigned long)end_of_stack(current) < THREAD_SIZE / 4;
 #endif
 }
 
